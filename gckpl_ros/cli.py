@@ -1,0 +1,49 @@
+"""`gckpl COMMAND ...`: the one place that names every command. Modules are imported only when their command runs."""
+
+import sys
+from importlib import import_module
+
+from gckpl_ros.errors import InputError
+
+# command: (module whose `main` is the command, what it does)
+COMMANDS = {
+    "demo": ("gckpl_training.demo", "simulate a street, replay it, write a report with pictures"),
+    "sim": ("gckpl_training.sim", "write the simulated street as a rosbag2 recording, with truth"),
+    "replay": ("gckpl_ros.io.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
+    "evaluate": ("gckpl_ros.evaluate.command", "measure a replayed recording against its truth"),
+    "train": ("gckpl_training.train", "train the keypoint network: stage1"),
+    "benchmark": ("gckpl_training.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
+    "config": ("gckpl_ros.show_config", "print the complete configuration with descriptions"),
+}
+
+
+def main() -> None:
+    """Run one command; bad input ends with a message on stderr and status 2, Ctrl-C with status 130."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_usage())
+        return
+    name, *rest = arguments
+    if name not in COMMANDS:
+        sys.exit(f"gckpl: unknown command '{name}'\n{_usage()}")
+    try:
+        _run(name, rest)
+    except InputError as error:
+        sys.stderr.write(f"gckpl {name}: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    import tyro
+
+    module, help_text = COMMANDS[name]
+    command = import_module(module).main
+    tyro.cli(command, prog=f"gckpl {name}", description=command.__doc__ or help_text, args=arguments)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    return f"usage: gckpl COMMAND [-h] ...\n\n3D human skeletons from LiDAR.\n\ncommands:\n{rows}\n"

@@ -1,0 +1,112 @@
+"""Every parameter once, with description and range: YAML files, ROS parameters and the command line come from here.
+
+Units are SI (metres, seconds) unless the name's suffix says otherwise.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gckpl_ros.errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CropConfig(_Section):
+    """Which points belong to a person."""
+
+    margin_m: float = Field(0.15, ge=0, le=1, description="Enlarge every box by this much on each side.")
+    min_points: int = Field(8, ge=1, le=1024, description="People with fewer points are skipped and counted.")
+    max_points: int = Field(512, ge=16, le=1024, description="More points than this are sub-sampled, evenly.")
+
+
+class EstimateConfig(_Section):
+    """The keypoint network."""
+
+    weights: str = Field("", description="Weights file (.safetensors); empty: the network that ships.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:<n>; auto takes CUDA where there is one.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0: as many as torch likes.")
+    max_people: int = Field(64, ge=1, le=1024, description="More people than this: the nearest are estimated.")
+    parts: bool = Field(False, description="Keep the body part of every point (for the labelled cloud).")
+
+
+class DetectConfig(_Section):
+    """People in a cloud when no detector is given: ground removal, clusters, gates of size and height."""
+
+    enabled: bool = Field(True, description="Find people where no detections arrive.")
+    max_range_m: float = Field(25.0, gt=1, le=200, description="Look for people up to this range.")
+    ground_cell_m: float = Field(1.0, ge=0.2, le=5, description="Grid cell of the ground height map.")
+    ground_clearance_m: float = Field(0.15, ge=0.02, le=0.5, description="Points lower than this are ground.")
+    cluster_radius_m: float = Field(0.35, ge=0.05, le=1.5, description="Points nearer than this hang together.")
+    min_points: int = Field(12, ge=3, le=1000, description="Smallest cluster that can be a person.")
+    min_height_m: float = Field(0.8, ge=0.3, le=2, description="Lowest cluster that can be a person.")
+    max_height_m: float = Field(2.2, ge=1, le=3, description="Tallest cluster that can be a person.")
+    max_width_m: float = Field(1.3, ge=0.5, le=3, description="Widest cluster that can be a person.")
+    max_ground_gap_m: float = Field(0.6, ge=0, le=2, description="A person's lowest point is this near the ground.")
+    confirm_travel_m: float = Field(
+        0.3, ge=0, le=5, description="A found person is reported once it has moved this far; 0: at once."
+    )
+
+
+class TrackConfig(_Section):
+    """Stable identities and smoothing over time."""
+
+    enabled: bool = Field(True, description="Off: every person of every frame is new.")
+    gate_m: float = Field(1.0, gt=0, le=5, description="A detection belongs to a track only within this distance.")
+    confirm_hits: int = Field(2, ge=1, le=20, description="Detections before a new track counts as tracked.")
+    max_age_s: float = Field(0.6, ge=0, le=10, description="A track without detections is kept as lost this long.")
+    smoothing: float = Field(
+        0.5, ge=0, lt=1, description="Weight of the past in each keypoint's filter; 0: no smoothing."
+    )
+    frame: str = Field("", description="Fixed frame to track in, e.g. odom (needs TF); empty: the cloud's own frame.")
+
+
+class Config(_Section):
+    """Everything that the pipeline can be told."""
+
+    crop: CropConfig = CropConfig()
+    estimate: EstimateConfig = EstimateConfig()
+    detect: DetectConfig = DetectConfig()
+    track: TrackConfig = TrackConfig()
+
+    @staticmethod
+    def load(path: str | Path) -> "Config":
+        """Read a YAML file; raises InputError that names the file, the key and what is allowed."""
+        try:
+            values = yaml.safe_load(Path(path).read_text()) or {}
+        except OSError as error:
+            raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"configuration {path} is not valid YAML: {error}") from error
+        return Config.parse(values, str(path))
+
+    @staticmethod
+    def parse(values: Any, source: str = "configuration") -> "Config":
+        """Validate a nested mapping; raises InputError that lists every bad key with its reason."""
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            lines = (f"  {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']}" for e in error.errors())
+            raise InputError(f"{source} is not valid:\n" + "\n".join(lines)) from error
+
+    def to_yaml(self, style: Literal["plain", "commented"] = "commented") -> str:
+        """All values as YAML, each with its description and range as a comment."""
+        if style == "plain":
+            return yaml.safe_dump(self.model_dump(), sort_keys=False)
+        lines: list[str] = []
+        for name, section in self:
+            lines.append(f"{name}:  # {type(section).__doc__}")
+            for key, field in type(section).model_fields.items():
+                value = yaml.safe_dump(getattr(section, key)).removesuffix("...\n").strip()
+                lines.append(f"  {key}: {value}  # {field.description}{_range(field.metadata)}")
+        return "\n".join(lines) + "\n"
+
+
+def _range(metadata: list[Any]) -> str:
+    names = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [f"{sign} {getattr(m, key)}" for m in metadata for key, sign in names.items() if hasattr(m, key)]
+    return f" [{', '.join(bounds)}]" if bounds else ""

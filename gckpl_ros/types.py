@@ -1,0 +1,146 @@
+"""The values that flow through the pipeline. All immutable; metres, radians, nanoseconds; arrays in numpy.
+
+Frames: every position is in the frame ``frame_id`` of the cloud that it came from (x forward, y left, z up, REP-103)
+unless a name says otherwise. Shapes: n points, b people, k keypoints (14), p parts (15).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from gckpl_ros.skeleton import NUM_KEYPOINTS
+
+
+class TrackState(IntEnum):
+    """State of a track; the values are those of msg/Skeleton."""
+
+    NEW = 0
+    TRACKED = 1
+    LOST = 2
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One scan: finite points only, in metres, as seen from ``origin`` (the sensor, in the same frame)."""
+
+    points: Float32[np.ndarray, "n 3"]
+    stamp_ns: int
+    frame_id: str
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Upright 7-DoF boxes in the cloud's frame: size = (length along heading, width, height), yaw about z."""
+
+    centers: Float32[np.ndarray, "b 3"]
+    sizes: Float32[np.ndarray, "b 3"]
+    yaws: Float32[np.ndarray, " b"]
+    scores: Float32[np.ndarray, " b"]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Boxes":
+        """Boxes chosen by an index array, a mask or a slice."""
+        return Boxes(self.centers[index], self.sizes[index], self.yaws[index], self.scores[index])
+
+    @staticmethod
+    def empty() -> "Boxes":
+        """No boxes."""
+        return Boxes(_zeros(0, 3), _zeros(0, 3), _zeros(0), _zeros(0))
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The points of each person, padded to one batch: ``points`` relative to ``origins`` with the cloud's axes.
+
+    ``index`` leads back into the cloud (-1 where padded), ``counts`` is the number of points before sub-sampling,
+    ``views`` is the vector from the sensor to the crop's origin.
+    """
+
+    points: Float32[np.ndarray, "b n 3"]
+    mask: Bool[np.ndarray, "b n"]
+    index: Int64[np.ndarray, "b n"]
+    origins: Float32[np.ndarray, "b 3"]
+    views: Float32[np.ndarray, "b 3"]
+    counts: Int64[np.ndarray, " b"]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Skeletons:
+    """Keypoints of b people in the cloud's frame.
+
+    ``confidence`` is the probability that the keypoint lies within 10 cm of the truth; ``visibility`` the
+    probability that at least one return lies on the keypoint's body part.
+    """
+
+    keypoints: Float32[np.ndarray, "b 14 3"]
+    confidence: Float32[np.ndarray, "b 14"]
+    visibility: Float32[np.ndarray, "b 14"]
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Skeletons":
+        """Skeletons chosen by an index array, a mask or a slice."""
+        return Skeletons(self.keypoints[index], self.confidence[index], self.visibility[index])
+
+    @staticmethod
+    def empty() -> "Skeletons":
+        """Nobody."""
+        return Skeletons(_zeros(0, NUM_KEYPOINTS, 3), _zeros(0, NUM_KEYPOINTS), _zeros(0, NUM_KEYPOINTS))
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """People with stable identities; rows of all fields belong together. Velocity in m/s in the cloud's frame."""
+
+    ids: Int64[np.ndarray, " b"]
+    states: Int64[np.ndarray, " b"]
+    boxes: Boxes
+    skeletons: Skeletons
+    velocities: Float32[np.ndarray, "b 3"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @staticmethod
+    def empty() -> "Tracks":
+        """Nobody."""
+        none = np.zeros(0, np.int64)
+        return Tracks(none, none, Boxes.empty(), Skeletons.empty(), _zeros(0, 3))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Body-part probabilities of the points that the network saw: ``index`` into the cloud, rows sum to 1."""
+
+    index: Int64[np.ndarray, " n"]
+    person: Int64[np.ndarray, " n"]
+    probability: Float32[np.ndarray, "n 15"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the pipeline says of one cloud: people, time spent per stage (ms), and what was dropped and why."""
+
+    stamp_ns: int
+    frame_id: str
+    tracks: Tracks
+    parts: Parts | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)

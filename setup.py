@@ -1,0 +1,51 @@
+"""pip package; colcon builds with CMakeLists.txt and ignores this file."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+
+
+def _packages(top: str, folder: str) -> list[str]:
+    inits = sorted((ROOT / folder).rglob("__init__.py"))
+    return [".".join((top, *init.parent.relative_to(ROOT / folder).parts)) for init in inits]
+
+
+VISION = ["rerun-sdk>=0.24"]
+TRAIN = ["tensorboard>=2.16"]
+
+setup(
+    name="gckpl_ros",
+    version="0.1.0",
+    description="3D human skeletons from LiDAR: ROS 2 node, bag replay, training without labels (GC-KPL)",
+    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=_packages("gckpl_ros", "gckpl_ros") + _packages("gckpl_training", "training"),
+    package_dir={"gckpl_ros": "gckpl_ros", "gckpl_training": "training"},
+    include_package_data=True,
+    package_data={"gckpl_ros": ["weights/*", "py.typed", "msg/*"], "gckpl_training": ["**/*.npz", "**/*.yaml"]},
+    install_requires=[
+        "torch>=2.4",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "open3d-cpu>=0.18",
+        "pydantic>=2.5",
+        "pyyaml>=6",
+        "jaxtyping>=0.2.28",
+        "tyro>=0.9",
+        "rich>=13",
+        "rosbags>=0.11.4",
+        "safetensors>=0.4",
+        "roma>=1.5",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "train": TRAIN,
+        "viz": VISION,
+        "dev": [*TRAIN, *VISION, "pytest>=8", "pytest-cov", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML"],
+    },
+    entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
+)
