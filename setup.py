@@ -14,6 +14,7 @@ def _packages(top: str, folder: str) -> list[str]:
 
 VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
+DEVELOP = ["pytest>=8", "pytest-cov", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML"]
 
 setup(
     name="gckpl_ros",
@@ -45,7 +46,7 @@ setup(
     extras_require={
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*TRAIN, *VISION, "pytest>=8", "pytest-cov", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML"],
+        "dev": [*TRAIN, *VISION, *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all set-up themselves. Needed beforehand: Python 3.10 or newer, and make.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/demo
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: demo test lint format tables params clean help
+
+demo: $(READY)  ## simulate a street, replay it, write a report with pictures to out/demo
+	$(BIN)/gckpl demo --out $(OUT)
+
+test: lint  ## lint, types, every test, coverage of the runtime
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --cov --cov-report term:skip-covered
+
+lint: $(READY)  ## ruff (rules and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tables: $(READY)  ## write the tables of README.md and docs/ from docs/benchmarks/*.json
+	$(BIN)/python -m gckpl_training.tables
+
+params: $(READY)  ## write config/gckpl.param.yaml from the defaults in gckpl_ros/config.py
+	$(BIN)/gckpl config --style ros > config/gckpl.param.yaml.tmp
+	mv config/gckpl.param.yaml.tmp config/gckpl.param.yaml
+
+$(READY): setup.py constraints.txt .ci/setup
+	@.ci/setup $(PYTHON) $(VENV)
+	@touch $@
+
+clean:  ## remove the environment, caches and outputs
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@echo "usage: make TARGET [PYTHON=python3.12] [OUT=folder]"; echo
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-8s %s\n' "$$name" "$$text"; done
