@@ -1,0 +1,77 @@
+"""Batches of meshes that share one topology; what is absent is collapsed to a point and can never return a beam."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from gckpl_ros.skeleton import BACKGROUND
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """b meshes in metres: ``labels`` is the part (gckpl_ros.skeleton.PARTS) of each face, BACKGROUND for things."""
+
+    vertices: Float[Tensor, "b v 3"]
+    faces: Int64[Tensor, "f 3"]
+    labels: Int64[Tensor, " f"]
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def moved(self, shift: Float[Tensor, "b 3"]) -> "Meshes":
+        """All vertices of mesh i shifted by ``shift[i]``."""
+        return replace(self, vertices=self.vertices + shift[:, None])
+
+
+def join(*meshes: Meshes) -> Meshes:
+    """One mesh per row out of several; faces and labels follow in the given order."""
+    faces, start = [], 0
+    for mesh in meshes:
+        faces.append(mesh.faces + start)
+        start += mesh.vertices.shape[1]
+    return Meshes(
+        torch.cat([mesh.vertices for mesh in meshes], 1),
+        torch.cat(faces),
+        torch.cat([mesh.labels for mesh in meshes]),
+    )
+
+
+def background(vertices: Float[Tensor, "b v 3"], faces: Int64[Tensor, "f 3"]) -> Meshes:
+    """Meshes of things that are no person."""
+    return Meshes(vertices, faces, torch.full((len(faces),), BACKGROUND, device=faces.device))
+
+
+def boxes(
+    centers: Float[Tensor, "b m 3"], axes: Float[Tensor, "b m 3 3"], sizes: Float[Tensor, "b m 3"]
+) -> Float[Tensor, "b m*8 3"]:
+    """Corners of m boxes per row; the columns of ``axes`` are the directions of length, width, height."""
+    signs = torch.tensor([-0.5, 0.5], device=centers.device)
+    corners = torch.cartesian_prod(signs, signs, signs)
+    local = corners * sizes[:, :, None]
+    return (centers[:, :, None] + local @ axes.transpose(-1, -2)).flatten(1, 2)
+
+
+def box_faces(count: int, device: torch.device | None = None) -> Int64[Tensor, "count*12 3"]:
+    """Twelve triangles for each of ``count`` boxes whose corners ``boxes`` made."""
+    quads = torch.tensor([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+    one = torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).to(device)
+    return (one + 8 * torch.arange(count, device=device)[:, None, None]).flatten(0, 1)
+
+
+def tube_faces(rings: int, points: int, device: torch.device | None = None) -> Int64[Tensor, "f 3"]:
+    """Triangles between ``rings`` closed rings of ``points`` vertices each, ring after ring."""
+    ring = torch.arange(rings - 1, device=device)[:, None] * points
+    here = torch.arange(points, device=device)
+    after = (here + 1) % points
+    a, b = ring + here, ring + after
+    lower = torch.stack([a, b, b + points], -1)
+    upper = torch.stack([a, b + points, a + points], -1)
+    return torch.cat([lower, upper]).reshape(-1, 3)
+
+
+def circle(points: int, device: torch.device | None = None) -> Float[Tensor, "points 2"]:
+    """Unit vectors evenly round a circle."""
+    angle = torch.arange(points, device=device) * (2 * torch.pi / points)
+    return torch.stack([angle.cos(), angle.sin()], -1)
