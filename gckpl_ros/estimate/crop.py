@@ -59,7 +59,7 @@ def _near_any(
     for (x0, y0), (x1, y1) in zip(low, np.minimum(high, low + GRID - 1), strict=True):
         touched[np.ix_(np.arange(x0, x1 + 1) % GRID, np.arange(y0, y1 + 1) % GRID)] = True
     x, y = _cells(points[:, 0]) & (GRID - 1), _cells(points[:, 1]) & (GRID - 1)
-    return np.flatnonzero(touched.ravel()[x * GRID + y])
+    return np.flatnonzero(np.take(touched, x * GRID + y))
 
 
 def _cells(meters: Float32[np.ndarray, "..."]) -> np.ndarray:

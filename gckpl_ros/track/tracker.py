@@ -1,0 +1,139 @@
+"""Follow people through time: associate, filter, keep those out of sight for a while."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from gckpl_ros.config import TrackConfig
+from gckpl_ros.track.association import associate
+from gckpl_ros.track.kalman import Motion
+from gckpl_ros.track.people import People
+from gckpl_ros.track.smoothing import smooth
+from gckpl_ros.types import Boxes, Skeletons, Tracks, TrackState
+
+Transform = Float64[np.ndarray, "4 4"]
+
+
+class Tracker:
+    """Multi-person tracker in a fixed frame (SORT, ICIP 2016, on 3D centres). Ids count up and are never reused."""
+
+    def __init__(self, config: TrackConfig) -> None:
+        self._config = config
+        self._next_id = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._people = People.nobody()
+        self._stamp_ns = 0
+
+    def __call__(self, boxes: Boxes, skeletons: Skeletons, stamp_ns: int, T_fixed_cloud: Transform) -> Tracks:
+        """Tracks in the cloud's frame: the given people in the given order, then those lost from sight.
+
+        Everybody is forgotten when time runs backwards, or jumps by more than ``max_age_s``.
+        """
+        expected = self._expected(stamp_ns)
+        found = _strangers(boxes, skeletons, stamp_ns, T_fixed_cloud)
+        old, new = associate(expected.motion.positions, found.motion.positions, self._config.gate_m)
+        rows = np.arange(len(found))
+        rows[new] = len(found) + old
+        seen = self._seen(found, self._named((found + expected)[rows]), T_fixed_cloud)
+        lost = _lost(expected[self._unseen(expected, old)], T_fixed_cloud)
+        self._people, self._stamp_ns = seen + lost, stamp_ns
+        return self._report(len(seen), T_fixed_cloud)
+
+    def _expected(self, stamp_ns: int) -> People:
+        """Everybody moved on to this stamp, without those unseen for too long."""
+        dt_s = (stamp_ns - self._stamp_ns) * 1e-9
+        if dt_s < 0:
+            return People.nobody()
+        people = self._people[stamp_ns - self._people.seen_ns <= self._config.max_age_s * 1e9]
+        motion = people.motion.predict(dt_s)
+        return replace(people, motion=motion, keypoints=people.keypoints + motion.velocities[:, None] * dt_s)
+
+    def _named(self, people: People) -> People:
+        ids = people.ids.copy()
+        nameless = np.flatnonzero(ids < 0)
+        ids[nameless] = self._next_id + np.arange(len(nameless))
+        self._next_id += len(nameless)
+        return replace(people, ids=ids)
+
+    def _seen(self, found: People, past: People, T_fixed_cloud: Transform) -> People:
+        """What is found now, with the identity and the history of ``past``, row by row."""
+        now = found.skeletons
+        expected = _moved(np.linalg.inv(T_fixed_cloud), past.keypoints).astype(np.float32)
+        keypoints, trust = smooth(now.keypoints, now.confidence, expected, past.trust, self._config.smoothing)
+        return replace(
+            found,
+            ids=past.ids,
+            hits=past.hits + 1,
+            motion=past.motion.update(found.motion.positions),
+            keypoints=_moved(T_fixed_cloud, keypoints),
+            trust=trust,
+            skeletons=replace(now, keypoints=keypoints),
+        )
+
+    def _unseen(self, expected: People, old: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " l"]:
+        """Rows to carry on as lost; whoever was never confirmed is forgotten."""
+        confirmed = np.flatnonzero(expected.hits >= self._config.confirm_hits)
+        return np.setdiff1d(confirmed, old)
+
+    def _report(self, seen: int, T_fixed_cloud: Transform) -> Tracks:
+        people = self._people
+        states = np.where(people.hits >= self._config.confirm_hits, TrackState.TRACKED, TrackState.NEW).astype(np.int64)
+        states[seen:] = TrackState.LOST
+        velocities = (people.motion.velocities @ T_fixed_cloud[:3, :3]).astype(np.float32)
+        return Tracks(people.ids, states, people.boxes, people.skeletons, velocities)
+
+
+class NoTracker:
+    """Stands in for the tracker when it is off: everybody is new in every frame and stands still."""
+
+    def __init__(self) -> None:
+        self._next_id = 0
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def __call__(self, boxes: Boxes, skeletons: Skeletons, stamp_ns: int, T_fixed_cloud: Transform) -> Tracks:
+        """The given people with fresh ids."""
+        ids = self._next_id + np.arange(len(boxes))
+        self._next_id += len(boxes)
+        return Tracks(
+            ids, np.full(len(boxes), TrackState.NEW, np.int64), boxes, skeletons, np.zeros_like(boxes.centers)
+        )
+
+
+def _strangers(boxes: Boxes, skeletons: Skeletons, stamp_ns: int, T_fixed_cloud: Transform) -> People:
+    count = len(boxes)
+    return People(
+        ids=np.full(count, -1),
+        hits=np.zeros(count, np.int64),
+        seen_ns=np.full(count, stamp_ns),
+        motion=Motion.unknown(_moved(T_fixed_cloud, boxes.centers)),
+        keypoints=_moved(T_fixed_cloud, skeletons.keypoints),
+        yaws=boxes.yaws.astype(np.float64) + _heading(T_fixed_cloud),
+        trust=np.zeros_like(skeletons.confidence),
+        boxes=boxes,
+        skeletons=skeletons,
+    )
+
+
+def _lost(people: People, T_fixed_cloud: Transform) -> People:
+    """Boxes and skeletons of people out of sight, where their motion has carried them."""
+    T_cloud_fixed = np.linalg.inv(T_fixed_cloud)
+    centers = _moved(T_cloud_fixed, people.motion.positions).astype(np.float32)
+    yaws = (people.yaws - _heading(T_fixed_cloud)).astype(np.float32)
+    keypoints = _moved(T_cloud_fixed, people.keypoints).astype(np.float32)
+    boxes = replace(people.boxes, centers=centers, yaws=yaws)
+    return replace(people, boxes=boxes, skeletons=replace(people.skeletons, keypoints=keypoints))
+
+
+def _moved(T_b_a: Transform, points_a: np.ndarray) -> Float64[np.ndarray, "... 3"]:
+    points_b: np.ndarray = points_a @ T_b_a[:3, :3].T + T_b_a[:3, 3]
+    return points_b
+
+
+def _heading(T_fixed_cloud: Transform) -> float:
+    return float(np.arctan2(T_fixed_cloud[1, 0], T_fixed_cloud[0, 0]))
