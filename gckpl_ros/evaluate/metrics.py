@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 
 from gckpl_ros.skeleton import KEYPOINTS
 
-Keypoints = Float[np.ndarray, "n 14 3"]
-Distances = Float[np.ndarray, "n 14"]
+Keypoints = Float[np.ndarray, "n k 3"]
+Distances = Float[np.ndarray, "n k"]
 
 PCK_THRESHOLDS_M: Final = (0.05, 0.1, 0.15, 0.2, 0.3)
 PCK_BOX_THRESHOLDS: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

@@ -1,0 +1,103 @@
+"""Everything that is measured of one recording: ``evaluate(predictions, truths) -> Report``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from gckpl_ros.evaluate import metrics
+from gckpl_ros.evaluate.accumulate import Matches, accumulate
+from gckpl_ros.evaluate.calibration import CORRECT_WITHIN_M, Reliability, reliability
+from gckpl_ros.evaluate.keypoints import POINT_BINS, Errors, by_bins, error_table
+from gckpl_ros.evaluate.people import People, pair_frames
+from gckpl_ros.evaluate.tracking import track_scores
+
+# Distance of the person from the sensor (m): name -> [from, to).
+RANGE_BINS: Final = {
+    "0-5": (0.0, 5.0),
+    "5-10": (5.0, 10.0),
+    "10-15": (10.0, 15.0),
+    "15-20": (15.0, 20.0),
+    "20-30": (20.0, 30.0),
+    ">=30": (30.0, np.inf),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures, ready for JSON (metres and fractions), and what the plots are drawn from besides."""
+
+    figures: dict[str, Any]
+    errors: Errors
+    reliability: Reliability
+
+
+def evaluate(
+    predictions: Sequence[People], truths: Sequence[People], tolerance_ns: int = 0, min_points: int = 0
+) -> Report:
+    """Compare predictions with truth: frames paired by stamp, people by Hungarian matching (``match_people``).
+
+    Raises InputError where there is nothing to compare. Where nobody was found, ``keypoints`` is empty.
+    """
+    frames = pair_frames(predictions, truths, tolerance_ns)
+    matches = accumulate(frames, min_points)
+    errors = Errors.of(matches.predicted, matches.truth)
+    curve = reliability(matches.confidence, errors.plain)
+    figures = {
+        "frames": {
+            "compared": len(frames),
+            "only_truth": len(truths) - len(frames),
+            "only_predicted": len(predictions) - len(frames),
+        },
+        "people": people_scores(matches, errors.plain),
+        "tracking": track_scores(matches),
+        "keypoints": keypoint_scores(matches, errors) if len(errors) else {},
+        "calibration": _calibration(curve),
+    }
+    return Report(figures, errors, curve)
+
+
+def people_scores(matches: Matches, errors: metrics.Distances) -> dict[str, Any]:
+    """What missed and invented people count in: precision, recall, PEM (m), OKS AP; recall by range and points."""
+    total, found = len(matches.ids), len(errors)
+    similarity = metrics.oks(errors, matches.scales[matches.found])
+    return {
+        "true": total,
+        "found": found,
+        "missed": matches.missed,
+        "invented": matches.invented,
+        "precision": found / max(found + matches.invented, 1),
+        "recall": found / total,
+        "pem": metrics.pem(errors, matches.missed + matches.invented),
+        "oks_ap": metrics.oks_ap(similarity, matches.missed),
+        "recall_by_range": _recall(matches, matches.ranges, RANGE_BINS),
+        "recall_by_points": _recall(matches, matches.counts, POINT_BINS),
+    }
+
+
+def keypoint_scores(matches: Matches, errors: Errors) -> dict[str, Any]:
+    """What is measured on found people alone: the table of errors, Waymo's PCK, mean OKS; by range and points."""
+    found = matches.found
+    scales = matches.scales[found]
+    return error_table(errors) | {
+        "pck_box": {f"{t:g}": value for t, value in metrics.pck_box(errors.plain, scales).items()},
+        "oks": float(metrics.oks(errors.plain, scales).mean()),
+        "by_range": by_bins(matches.ranges[found], RANGE_BINS, errors),
+        "by_points": by_bins(matches.counts[found], POINT_BINS, errors),
+    }
+
+
+def _recall(matches: Matches, values: np.ndarray, bins: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    chosen = {name: matches.found[(values >= low) & (values < high)] for name, (low, high) in bins.items()}
+    return {name: float(found.mean()) for name, found in chosen.items() if len(found)}
+
+
+def _calibration(curve: Reliability) -> dict[str, Any]:
+    return {
+        "within": CORRECT_WITHIN_M,
+        "ece": curve.ece,
+        "confidence": curve.confidence.tolist(),
+        "accuracy": curve.accuracy.tolist(),
+        "counts": curve.counts.tolist(),
+    }

@@ -1,0 +1,130 @@
+"""A whole comparison worked out by hand: four frames, two true people, a miss, an invention, a switch."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.evaluate.people import People
+from gckpl_ros.evaluate.report import evaluate
+from gckpl_ros.types import Boxes
+
+NEAR, FAR = (4.0, 0.0, 0.0), (0.0, 12.0, 0.0)
+BODY = np.random.default_rng(0).uniform(-1, 1, (14, 3)) * (0.25, 0.25, 0.9)
+
+
+def _people(stamp, centers, ids, counts=None, shift=0.0, size=(0.5, 0.5, 2.0)):
+    centers = np.array(centers, np.float32).reshape(-1, 3)
+    n = len(centers)
+    keypoints = (centers[:, None] + BODY + (0, 0, shift)).astype(np.float32)
+    sizes = np.broadcast_to(np.float32(size), (n, 3))
+    boxes = Boxes(centers, sizes, np.zeros(n, np.float32), np.ones(n, np.float32))
+    ids = np.array(ids, np.int64)
+    counts = None if counts is None else np.array(counts, np.int64)
+    return People(stamp, "lidar", ids, keypoints, np.full((n, 14), 0.8, np.float32), boxes, counts)
+
+
+def _truths(counts=(200, 40)):
+    return [_people(stamp, (NEAR, FAR), (1, 2), counts) for stamp in range(4)]
+
+
+@pytest.fixture
+def report():
+    predictions = [
+        _people(0, (FAR, NEAR), (20, 10), shift=0.05),
+        _people(1, (NEAR,), (10,), shift=0.05),  # FAR is missed
+        _people(2, (NEAR, FAR), (10, 21), shift=0.05),  # FAR is found again, under another id
+        _people(3, (NEAR, FAR, (30, 30, 0)), (10, 21, 5), shift=0.05),  # and somebody is invented
+        _people(9, (NEAR,), (10,)),
+    ]
+    return evaluate(predictions, _truths())
+
+
+def test_frames(report):
+    assert report.figures["frames"] == {"compared": 4, "only_truth": 0, "only_predicted": 1}
+
+
+def test_people(report):
+    people = report.figures["people"]
+    assert [people[key] for key in ("true", "found", "missed", "invented")] == [8, 7, 1, 1]
+    assert people["precision"] == pytest.approx(7 / 8) and people["recall"] == pytest.approx(7 / 8)
+    assert people["pem"] == pytest.approx((7 * 0.05 + 2 * 0.25) / 9, rel=1e-5)
+    assert people["recall_by_range"] == {"0-5": 1.0, "10-15": 0.75}
+    assert people["recall_by_points"] == {"30-60": 0.75, "200-500": 1.0, ">=100": 1.0}
+
+
+def test_oks_from_its_formula(report):
+    scale = 0.5 ** (1 / 3)  # a box of 0.5 x 0.5 x 2 m
+    k = np.array([0.052, *(0.158, 0.144, 0.124, 0.214, 0.174, 0.178) * 2, 0.158])
+    oks = np.exp(-(0.05**2) / (2 * (scale * k) ** 2)).mean()
+    assert report.figures["keypoints"]["oks"] == pytest.approx(oks, rel=1e-5)
+    passed = sum(oks > t for t in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95))
+    assert report.figures["people"]["oks_ap"] == pytest.approx(7 * passed / 80)
+
+
+def test_tracking(report):
+    tracking = report.figures["tracking"]
+    assert (tracking["people"], tracking["id_switches"], tracking["fragmentations"]) == (2, 1, 1)
+    assert tracking["mostly_tracked"] == 0.5  # NEAR in all frames, FAR in three of four
+    assert tracking["mota"] == pytest.approx(1 - (1 + 1 + 1) / 8)
+
+
+def test_keypoints(report):
+    keypoints = report.figures["keypoints"]
+    assert keypoints["mpjpe"] == pytest.approx(0.05, rel=1e-5)
+    assert keypoints["pa_mpjpe"] == pytest.approx(0, abs=1e-6)
+    assert {name: row["people"] for name, row in keypoints["by_range"].items()} == {"0-5": 4, "10-15": 3}
+    assert {name: row["people"] for name, row in keypoints["by_points"].items()} == {
+        "30-60": 3,
+        "200-500": 4,
+        ">=100": 4,
+    }
+    assert keypoints["pck_box"]["0.05"] == 0.0 and keypoints["pck_box"]["0.1"] == 1.0  # x 0.794 m
+
+
+def test_calibration(report):
+    assert report.figures["calibration"]["ece"] == pytest.approx(0.2, rel=1e-5)  # 0.8 claimed, all within 10 cm
+
+
+def test_figures_are_json(report):
+    assert json.loads(json.dumps(report.figures, allow_nan=False)) == report.figures
+
+
+def test_people_with_few_points_are_neither_asked_for_nor_punished():
+    truths = _truths(counts=(200, 7))
+    finds_both = [_people(stamp, (NEAR, FAR), (1, 2)) for stamp in range(4)]
+    finds_near = [_people(stamp, (NEAR,), (1,)) for stamp in range(4)]
+    for predictions in (finds_both, finds_near):
+        people = evaluate(predictions, truths, min_points=8).figures["people"]
+        assert [people[key] for key in ("true", "found", "missed", "invented")] == [4, 4, 0, 0]
+
+
+def test_unknown_counts_are_all_compared_but_not_binned():
+    report = evaluate([_people(0, (NEAR,), (1,))], [_people(0, (NEAR,), (1,))], min_points=8)
+    assert report.figures["people"]["found"] == 1
+    assert report.figures["keypoints"]["by_points"] == {} == report.figures["people"]["recall_by_points"]
+
+
+def test_nobody_found_is_a_result():
+    report = evaluate([_people(stamp, (), ()) for stamp in range(4)], _truths())
+    assert report.figures["people"]["recall"] == 0 and report.figures["people"]["pem"] == pytest.approx(0.25)
+    assert report.figures["keypoints"] == {} and report.figures["tracking"]["id_switches"] == 0
+    json.dumps(report.figures, allow_nan=False)
+
+
+def test_truth_without_people_is_refused():
+    with pytest.raises(InputError, match="the truth holds nobody"):
+        evaluate([_people(0, (NEAR,), (1,))], [_people(0, (), ())])
+
+
+def test_truth_boxes_need_a_size():
+    with pytest.raises(InputError, match="has no size"):
+        evaluate([_people(0, (NEAR,), (1,))], [_people(0, (NEAR,), (1,), size=(0.5, 0.0, 1.8))])
+
+
+def test_absent_keypoints_are_named():
+    truth = _people(0, (NEAR,), (1,))
+    truth.keypoints[0, 3, 1] = np.nan
+    with pytest.raises(InputError, match=r"true person at stamp 0 ns lacks keypoints \(left_wrist\)"):
+        evaluate([_people(0, (NEAR,), (1,))], [truth])
