@@ -24,10 +24,19 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=_packages("gckpl_ros", "gckpl_ros") + _packages("gckpl_training", "training"),
-    package_dir={"gckpl_ros": "gckpl_ros", "gckpl_training": "training"},
+    packages=[
+        *_packages("gckpl_ros", "gckpl_ros"),
+        *_packages("gckpl_training", "training"),
+        "gckpl_ros.msg_definitions",
+    ],
+    # The definitions are not gckpl_ros.msg: that is the module which ROS generates from them.
+    package_dir={"gckpl_ros": "gckpl_ros", "gckpl_training": "training", "gckpl_ros.msg_definitions": "msg"},
     include_package_data=True,
-    package_data={"gckpl_ros": ["weights/*", "py.typed", "msg/*"], "gckpl_training": ["**/*.npz", "**/*.yaml"]},
+    package_data={
+        "gckpl_ros": ["weights/*", "py.typed"],
+        "gckpl_ros.msg_definitions": ["*.msg"],
+        "gckpl_training": ["**/*.npz", "**/*.yaml"],
+    },
     install_requires=[
         "torch>=2.4",
         "numpy>=1.26",
@@ -38,7 +47,7 @@ setup(
         "jaxtyping>=0.2.28",
         "tyro>=0.9",
         "rich>=13",
-        "rosbags>=0.11.4",
+        "rosbags>=0.11.9",
         "safetensors>=0.4",
         "roma>=1.5",
         "matplotlib>=3.8",
