@@ -1,5 +1,6 @@
 """`gckpl COMMAND ...`: the one place that names every command. Modules are imported only when their command runs."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -25,14 +26,19 @@ def main() -> None:
         return
     name, *rest = arguments
     if name not in COMMANDS:
-        sys.exit(f"gckpl: unknown command '{name}'\n{_usage()}")
+        sys.stderr.write(f"gckpl: unknown command '{name}'\n\n{_usage()}")
+        sys.exit(2)
     try:
         _run(name, rest)
+        sys.stdout.flush()
     except InputError as error:
         sys.stderr.write(f"gckpl {name}: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `gckpl config | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def _run(name: str, arguments: list[str]) -> None:

@@ -4,7 +4,7 @@ Units are SI (metres, seconds) unless the name's suffix says otherwise.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -75,14 +75,14 @@ class Config(_Section):
 
     @staticmethod
     def load(path: str | Path) -> "Config":
-        """Read a YAML file; raises InputError that names the file, the key and what is allowed."""
+        """Read a YAML file, plain or of ROS parameters; raises InputError that names the file, the key and why."""
         try:
-            values = yaml.safe_load(Path(path).read_text()) or {}
+            values = yaml.safe_load(Path(path).read_bytes()) or {}
         except OSError as error:
             raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
         except yaml.YAMLError as error:
             raise InputError(f"configuration {path} is not valid YAML: {error}") from error
-        return Config.parse(values, str(path))
+        return Config.parse(_without_node_name(values), str(path))
 
     @staticmethod
     def parse(values: Any, source: str = "configuration") -> "Config":
@@ -93,17 +93,29 @@ class Config(_Section):
             lines = (f"  {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']}" for e in error.errors())
             raise InputError(f"{source} is not valid:\n" + "\n".join(lines)) from error
 
-    def to_yaml(self, style: Literal["plain", "commented"] = "commented") -> str:
+    def to_yaml(self) -> str:
         """All values as YAML, each with its description and range as a comment."""
-        if style == "plain":
-            return yaml.safe_dump(self.model_dump(), sort_keys=False)
-        lines: list[str] = []
-        for name, section in self:
-            lines.append(f"{name}:  # {type(section).__doc__}")
-            for key, field in type(section).model_fields.items():
-                value = yaml.safe_dump(getattr(section, key)).removesuffix("...\n").strip()
-                lines.append(f"  {key}: {value}  # {field.description}{_range(field.metadata)}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(line for name, section in self for line in _commented(name, section)) + "\n"
+
+    def to_ros_yaml(self) -> str:
+        """All values as a ROS 2 parameter file for any node name, each with its description and range."""
+        lines = "".join(f"    {line}\n" for line in self.to_yaml().splitlines())
+        return f"/**:\n  ros__parameters:\n{lines}"
+
+
+def _commented(name: str, section: BaseModel) -> list[str]:
+    lines = [f"{name}:  # {type(section).__doc__}"]
+    for key, field in type(section).model_fields.items():
+        value = yaml.safe_dump(getattr(section, key)).removesuffix("...\n").strip()
+        lines.append(f"  {key}: {value}  # {field.description}{_range(field.metadata)}")
+    return lines
+
+
+def _without_node_name(values: Any) -> Any:
+    match values:
+        case {"/**": {"ros__parameters": parameters}}:
+            return parameters
+    return values
 
 
 def _range(metadata: list[Any]) -> str:
