@@ -1,0 +1,133 @@
+"""The report of a replay: one HTML file with pictures, figures and the way on, which needs nothing from outside."""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from PIL import Image
+
+from gckpl_ros.view.animation import animation, seconds
+from gckpl_ros.view.closeup import Closeup, best_views, closeup
+from gckpl_ros.view.palette import DARK
+from gckpl_ros.view.pictures import camera_3d, camera_side, camera_top, picture
+from gckpl_ros.view.scene import Scene, trails
+from gckpl_ros.view.tables import bars, cards, commands, dropped, stages
+
+WIDE_PX, SIDE_PX, TOP_PX = (1040, 570), (1040, 250), (480, 832)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One headline number: ``Figure("MPJPE", "6.1 cm", "mean keypoint error")``."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a report says beside the pictures; ``charts`` maps a title to values by label, in the title's unit."""
+
+    title: str
+    lead: str
+    figures: Sequence[Figure] = ()
+    charts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    commands: Sequence[tuple[str, str]] = ()
+
+
+def write_report(
+    folder: Path,
+    scenes: Sequence[Scene],
+    summary: Summary,
+    instants: int = 4,
+    people: int = 12,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Path:
+    """Write report.html and animation.webp into a folder and return the report's path.
+
+    ``instants`` are spread over the replay; ``people`` is how many tracks get a close-up at most; ``progress`` hears of
+    each step.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    progress("animation")
+    moving = animation(scenes)
+    progress("pictures")
+    shown = [_instant(scenes, index) for index in _spread(len(scenes), instants)]
+    progress("close-ups")
+    views = [closeup(scenes[index], row) for index, row in best_views(scenes, people)]
+    page = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8")).substitute(
+        title=escape(summary.title),
+        lead=escape(summary.lead),
+        figures=cards([(f.label, f.value, f.note) for f in summary.figures]),
+        animation=_uri(moving),
+        instants="\n".join(shown),
+        people="\n".join(map(_person, views)),
+        truth_legend='<span><i class="truth"></i>truth</span>' if any(v.error_m is not None for v in views) else "",
+        charts="\n".join(bars(title, values) for title, values in summary.charts.items()),
+        stages=stages([scene.frame.timings_ms for scene in scenes]),
+        dropped=dropped([scene.frame.dropped for scene in scenes]),
+        commands=commands(summary.commands),
+    )
+    _write(folder / "animation.webp", moving)
+    return _write(folder / "report.html", page.encode())
+
+
+def webp(image: Image.Image, quality: int = 82) -> bytes:
+    """A still picture as WebP."""
+    file = BytesIO()
+    image.save(file, "WEBP", quality=quality, method=3)
+    return file.getvalue()
+
+
+def _instant(scenes: Sequence[Scene], index: int) -> str:
+    scene, paths = scenes[index], trails(scenes, index)
+    cameras = camera_3d([scene], WIDE_PX), camera_side([scene], SIDE_PX), camera_top([scene], TOP_PX)
+    images = [
+        _img(webp(picture(scene, camera, DARK, paths)), name) for camera, name in zip(cameras, _VIEWS, strict=True)
+    ]
+    people, points = len(scene.visible_rows()), len(scene.cloud)
+    caption = f"<b>{seconds(scenes, index):.1f} s</b> {people} people in {points:,} points"
+    wide, side, top = images
+    return (
+        f'<figure class="instant"><div><div class="column">{wide}{side}</div>{top}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+_VIEWS = ("scan with skeletons in perspective", "the same from the side", "the same from above")
+
+
+def _person(view: Closeup) -> str:
+    red, green, blue = (round(255 * value) for value in DARK.track(view.identity))
+    error = f"<b>{view.error_m * 100:.1f} cm</b> off, " if view.error_m is not None else ""
+    return (
+        f'<figure class="person">{_img(webp(view.image), f"person {view.identity}, front and side")}<figcaption>'
+        f'<span class="id" style="background:rgb({red},{green},{blue})">{view.identity}</span>'
+        f"<span>{error}{view.points} points, {view.range_m:.1f} m, confidence {view.confidence:.2f}</span>"
+        f"</figcaption></figure>"
+    )
+
+
+def _spread(count: int, most: int) -> list[int]:
+    return sorted({round(share * (count - 1)) for share in np.linspace(0.1, 0.95, most)})
+
+
+def _img(data: bytes, text: str) -> str:
+    return f'<img src="{_uri(data)}" alt="{escape(text)}" loading="lazy">'
+
+
+def _uri(data: bytes) -> str:
+    return f"data:image/webp;base64,{b64encode(data).decode()}"
+
+
+def _write(path: Path, data: bytes) -> Path:
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_bytes(data)
+    return part.replace(path)
