@@ -33,7 +33,7 @@ setup(
     package_dir={"gckpl_ros": "gckpl_ros", "gckpl_training": "training", "gckpl_ros.msg_definitions": "msg"},
     include_package_data=True,
     package_data={
-        "gckpl_ros": ["weights/*", "py.typed"],
+        "gckpl_ros": ["weights/*", "view/*.html", "py.typed"],
         "gckpl_ros.msg_definitions": ["*.msg"],
         "gckpl_training": ["**/*.npz", "**/*.yaml"],
     },

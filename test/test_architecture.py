@@ -1,0 +1,156 @@
+"""The directions of docs/architecture.md, read from the imports, and files that must agree with each other."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import gckpl_ros
+from gckpl_ros.cli import COMMANDS
+from gckpl_ros.config import Config
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"gckpl_ros": ROOT / "gckpl_ros", "gckpl_training": ROOT / "training"}
+RUNTIME = sorted(FOLDERS["gckpl_ros"].rglob("*.py"))
+SOURCES = RUNTIME + sorted(FOLDERS["gckpl_training"].rglob("*.py"))
+
+# What each part of the runtime may import of the others; training may import all of them.
+VOCABULARY = {"skeleton", "types", "config", "errors"}
+STAGES = {"detect", "estimate", "track", "flow", "adapt"}
+ALLOWED = {
+    "errors": set(),
+    "skeleton": set(),
+    "types": {"skeleton"},
+    "config": {"errors"},
+    "detect": VOCABULARY,
+    "estimate": VOCABULARY,
+    "track": VOCABULARY,
+    "flow": VOCABULARY,
+    "adapt": VOCABULARY | {"estimate", "flow"},
+    "pipeline": VOCABULARY | STAGES,
+    "view": VOCABULARY,
+    "overrides": {"config", "errors"},
+    "io": VOCABULARY | {"pipeline", "view", "overrides"},
+    "evaluate": VOCABULARY | {"estimate", "io", "overrides"},
+    "weights": set(),
+    "cli": {"errors"},
+    "show_config": {"config"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+SILENT = VOCABULARY | STAGES | {"pipeline"}
+ROS = {"rclpy", "launch", "launch_ros", "tf2_ros", "tf2_msgs", "sensor_msgs", "geometry_msgs", "std_msgs", "std_srvs"}
+ROS |= {"visualization_msgs", "vision_msgs", "diagnostic_msgs", "rosidl_runtime_py", "ament_index_python"}
+
+
+def part(path: Path) -> str:
+    """The folder of the runtime that a file belongs to, or the file itself at the top."""
+    return path.relative_to(FOLDERS["gckpl_ros"]).parts[0].removesuffix(".py")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of everything that a file imports, at its top or within its functions."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def offenders(paths: list[Path], forbidden: Callable[[str], bool]) -> list[tuple[str, str]]:
+    return [(name(path), module) for path in paths for module in imported(path) if forbidden(module)]
+
+
+def test_the_parts_have_an_order() -> None:
+    order = list(TopologicalSorter(ALLOWED).static_order())
+    assert order.index("types") < order.index("track") < order.index("pipeline") < order.index("io")
+
+
+def test_runtime_imports_only_what_its_part_may() -> None:
+    wrong = {}
+    for path in RUNTIME:
+        parts = {module.split(".")[1] for module in imported(path) if module.startswith("gckpl_ros.")}
+        wrong[name(path)] = parts - ALLOWED[part(path)] - {part(path)}
+    assert {file: parts for file, parts in wrong.items() if parts} == {}
+
+
+def test_runtime_never_imports_training() -> None:
+    assert offenders(RUNTIME, lambda module: module.startswith(("gckpl_training", "training"))) == []
+
+
+def test_ros_stays_in_its_folder() -> None:
+    elsewhere = [path for path in SOURCES if not path.is_relative_to(ROOT / "gckpl_ros/io/ros")]
+    assert offenders(elsewhere, lambda module: module.split(".")[0] in ROS or module.startswith("gckpl_ros.msg.")) == []
+
+
+def test_the_core_is_silent() -> None:
+    core = [path for path in RUNTIME if part(path) in SILENT]
+    assert offenders(core, lambda module: module.split(".")[0] in {"rich", "tyro", "logging"}) == []
+
+
+def test_nothing_prints() -> None:
+    calls = [(name(path), node.func) for path in SOURCES for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    assert [file for file, call in calls if isinstance(call, ast.Name) and call.id == "print"] == []
+
+
+def test_imports_are_absolute() -> None:
+    assert offenders(SOURCES, lambda module: module.startswith(".")) == []
+
+
+def test_files_are_short() -> None:
+    assert [name(path) for path in SOURCES if len(path.read_text().splitlines()) > 250] == []
+
+
+def test_the_rules_would_catch_an_offender(tmp_path: Path) -> None:
+    offender = tmp_path / "offender.py"
+    offender.write_text("import rclpy.node\ndef f():\n    from gckpl_training.body import Body\n    from . import x\n")
+    assert list(imported(offender)) == ["rclpy.node", "gckpl_training.body.Body", "..x"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_main(command: str) -> None:
+    package, *rest = COMMANDS[command][0].split(".")
+    module = FOLDERS[package].joinpath(*rest)
+    source = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    assert "main" in {node.name for node in tree(source).body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [
+        ("setup.py", r'^    version="(.+)",$'),
+        ("package.xml", r"^  <version>(.+)</version>$"),
+        ("CHANGELOG.rst", r"^(\d+\.\d+\.\d+)\b"),
+    ],
+)
+def test_versions_agree(file: str, pattern: str) -> None:
+    found = re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)
+    assert found is not None and found[1] == gckpl_ros.__version__
+
+
+def test_the_parameter_file_is_complete_and_equals_the_defaults() -> None:
+    assert (ROOT / "config/gckpl.param.yaml").read_text() == Config().to_ros_yaml(), "run `make params`"
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_data_file_ships_with_the_pip_package(package: str) -> None:
+    keyword = next(
+        k for k in ast.walk(tree(ROOT / "setup.py")) if isinstance(k, ast.keyword) and k.arg == "package_data"
+    )
+    patterns = ast.literal_eval(keyword.value)[package]
+    shipped = {path for pattern in patterns for path in FOLDERS[package].glob(pattern)}
+    data = {p for p in FOLDERS[package].rglob("*.*") if p.suffix not in (".py", ".pyc", ".tmp") and p.is_file()}
+    assert data - shipped == set()
