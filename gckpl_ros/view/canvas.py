@@ -96,7 +96,8 @@ class Canvas:
 
 
 def _ink(colour: RGB, alpha: float) -> tuple[int, ...]:
-    return tuple(round(255 * min(max(v, 0.0), 1.0)) for v in (*colour, alpha))
+    red, green, blue = colour
+    return int(255 * red), int(255 * green), int(255 * blue), int(255 * alpha)
 
 
 def _bytes(colours: Float32[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n 3"]:

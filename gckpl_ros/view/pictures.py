@@ -1,13 +1,14 @@
 """Pictures of a whole scan with its people: in perspective, from the side, and from above."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
 from gckpl_ros.skeleton import CONNECTORS, INDEX, LIMBS, NUM_KEYPOINTS
-from gckpl_ros.view.camera import Camera, box_corners, mean_bearing_deg, orthographic, perspective
+from gckpl_ros.view.camera import NEAR_M, Camera, box_corners, mean_bearing_deg, orthographic, perspective
 from gckpl_ros.view.canvas import Canvas
 from gckpl_ros.view.palette import DARK, RGB, Theme, mix
 from gckpl_ros.view.scene import Scene, extent
@@ -15,7 +16,8 @@ from gckpl_ros.view.scene import Scene, extent
 RINGS_M = (5, 10, 15, 20, 25)
 LIMB_M, JOINT_M, HEAD_M = 0.05, 0.036, 0.085
 UNCERTAIN = 0.3
-_BOX_EDGES = [[0, 1, 2, 3, 0], [4, 5, 6, 7, 4], [0, 4], [1, 5], [2, 6], [3, 7]]
+_BOX_EDGES = [[0, 1, 2, 3, 0, 4, 5, 6, 7, 4], [1, 5], [2, 6], [3, 7]]
+_FADES = 6
 
 Trails = dict[int, Float32[np.ndarray, "n 3"]]
 
@@ -66,6 +68,8 @@ def skeleton(
 ) -> None:
     """Limbs and keypoints in the colours given per keypoint, thinner and paler where confidence is low."""
     pixels, depths = canvas.camera.project(keypoints)
+    if float(depths.min()) < NEAR_M:
+        return
     unit = np.clip(canvas.camera.pixels_per_metre(depths), 12, 400)
     certain = UNCERTAIN + (1 - UNCERTAIN) * np.clip(confidence, 0, 1)
     bones = sorted((*LIMBS, *CONNECTORS), key=lambda bone: -float(depths[list(bone)].mean()))
@@ -85,8 +89,10 @@ def skeleton(
 
 def thin_skeleton(canvas: Canvas, keypoints: Float32[np.ndarray, "14 3"], width: float = 1.2) -> None:
     """The truth: thin lines in the theme's quiet colour."""
+    pixels, depths = canvas.camera.project(keypoints)
     for a, b in (*LIMBS, *CONNECTORS):
-        canvas.polyline(keypoints[[a, b]], canvas.theme.truth, width, 0.85)
+        if min(depths[a], depths[b]) > NEAR_M:
+            canvas.segment(pixels[a], pixels[b], canvas.theme.truth, width, 0.85)
 
 
 def _bone_colour(a: int, b: int, colours: list[RGB]) -> RGB:
@@ -129,8 +135,9 @@ def _cloud(canvas: Canvas, scene: Scene) -> None:
 
 
 def _trail(canvas: Canvas, steps: Float32[np.ndarray, "n 3"], colour: RGB) -> None:
-    for i in range(len(steps) - 1):
-        canvas.polyline(steps[i : i + 2], colour, 2.2, 0.15 + 0.6 * i / len(steps))
+    ends = np.linspace(0, len(steps) - 1, _FADES + 1).round().astype(int)
+    for i, (start, end) in enumerate(pairwise(ends)):
+        canvas.polyline(steps[start : end + 1], colour, 2.2, 0.15 + 0.6 * i / _FADES)
 
 
 def _people(canvas: Canvas, scene: Scene, tags: bool) -> None:

@@ -1,0 +1,143 @@
+"""Live view and recording in rerun: points, boxes, skeletons and the way of each track over time."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.skeleton import CONNECTORS, KEYPOINTS, LIMBS
+from gckpl_ros.types import Cloud, Frame, TrackState
+from gckpl_ros.view.palette import DARK, RGB, as_array, mix
+
+TRAIL_M = 0.05  # a trail's next point lies at least this far from its last
+_BONES = np.array((*LIMBS, *CONNECTORS))
+
+
+class RerunView:
+    """Logs frames to a viewer (``spawn``), to a file (``path``, .rrd), or both; use it in a `with` statement.
+
+    The file appears at its place once it is whole. Raises InputError where rerun is missing or nothing is asked for.
+    """
+
+    def __init__(self, path: Path | None = None, spawn: bool = False) -> None:
+        if path is None and not spawn:
+            raise InputError("the rerun view needs a file to write (.rrd), a viewer to open, or both")
+        self._rr = _rerun()
+        self._path, self._spawn = path, spawn
+        self._trails: dict[int, list[np.ndarray]] = {}
+
+    def __enter__(self) -> "RerunView":
+        self._stream = self._rr.RecordingStream("gckpl_ros")
+        if self._spawn:
+            self._stream.spawn()
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream.save(self._part(self._path))
+        self._log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        self._log("world", self._annotations(), static=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.flush()
+        self._stream.disconnect()
+        if self._path is None:
+            return
+        if kind is None:
+            self._part(self._path).replace(self._path)
+        else:
+            self._part(self._path).unlink(missing_ok=True)
+
+    def log(
+        self,
+        cloud: Cloud,
+        frame: Frame,
+        T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None,
+        truth: Float32[np.ndarray, "t 14 3"] | None = None,
+    ) -> None:
+        """One instant on the timeline ``stamp``. T None: the cloud's own frame is the fixed one."""
+        T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
+        rr = self._rr
+        self._stream.set_time("stamp", timestamp=np.datetime64(cloud.stamp_ns, "ns"))
+        self._log("world/sensor", rr.Transform3D(translation=T_fixed_cloud[:3, 3], mat3x3=T_fixed_cloud[:3, :3]))
+        colours = DARK.heights(cloud.points[:, 2] - cloud.points[:, 2].min(initial=np.float32(np.inf)))
+        self._log("world/sensor/points", rr.Points3D(cloud.points, colors=colours, radii=0.015))
+        if truth is not None:
+            self._log("world/sensor/truth", _strips(rr, truth, DARK.truth, 0.006))
+        self._people(frame, T_fixed_cloud)
+
+    def _people(self, frame: Frame, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> None:
+        for gone in self._trails.keys() - set(frame.tracks.ids.tolist()):
+            del self._trails[gone]
+            self._log(f"world/trails/{gone}", self._rr.Clear(recursive=True))
+        self._log("world/sensor/people", self._rr.Clear(recursive=True))
+        for row, identity in enumerate(frame.tracks.ids.tolist()):
+            if frame.tracks.states[row] != TrackState.LOST:
+                self._person(frame, row, identity)
+                self._trail(frame, row, identity, T_fixed_cloud)
+
+    def _person(self, frame: Frame, row: int, identity: int) -> None:
+        rr, tracks, colour = self._rr, frame.tracks, DARK.track(identity)
+        name = f"world/sensor/people/{identity}"
+        box = tracks.boxes
+        turn = rr.Quaternion(xyzw=[0, 0, np.sin(box.yaws[row] / 2), np.cos(box.yaws[row] / 2)])
+        self._log(
+            f"{name}/box",
+            rr.Boxes3D(
+                centers=[box.centers[row]],
+                sizes=[box.sizes[row]],
+                quaternions=[turn],
+                colors=[as_array(mix(colour, DARK.ground, 0.4))],
+                labels=[f"{identity}: {TrackState(int(tracks.states[row])).name.lower()}"],
+            ),
+        )
+        keypoints, confidence = tracks.skeletons.keypoints[row], tracks.skeletons.confidence[row]
+        self._log(f"{name}/limbs", _strips(rr, keypoints[None], colour, 0.02))
+        dots = rr.Points3D(
+            keypoints,
+            radii=0.02 + 0.02 * confidence,
+            class_ids=0,
+            keypoint_ids=np.arange(len(KEYPOINTS)),
+            show_labels=False,
+        )
+        self._log(f"{name}/keypoints", dots)
+
+    def _trail(self, frame: Frame, row: int, identity: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> None:
+        boxes = frame.tracks.boxes
+        foot = boxes.centers[row] - np.array([0, 0, boxes.sizes[row, 2] / 2])
+        steps = self._trails.setdefault(identity, [])
+        place = T_fixed_cloud[:3, :3] @ foot + T_fixed_cloud[:3, 3]
+        if not steps or np.linalg.norm(place - steps[-1]) > TRAIL_M:
+            steps.append(place)
+        strip = self._rr.LineStrips3D([np.array(steps)], colors=[as_array(DARK.track(identity))], radii=0.015)
+        self._log(f"world/trails/{identity}", strip)
+
+    def _annotations(self) -> Any:
+        rr, sides = self._rr, DARK.sides()
+        names = [rr.AnnotationInfo(id=j, label=name, color=as_array(sides[j])) for j, name in enumerate(KEYPOINTS)]
+        person = rr.ClassDescription(info=rr.AnnotationInfo(id=0, label="person"), keypoint_annotations=names)
+        return rr.AnnotationContext([person])
+
+    def _log(self, entity: str, value: Any, static: bool = False) -> None:
+        self._stream.log(entity, value, static=static)
+
+    @staticmethod
+    def _part(path: Path) -> Path:
+        return path.with_name(f".{path.name}.part")
+
+
+def _strips(rr: ModuleType, keypoints: Float32[np.ndarray, "b 14 3"], colour: RGB, radius: float) -> Any:
+    bones = keypoints[:, _BONES].reshape(-1, 2, 3)
+    return rr.LineStrips3D(bones, colors=[as_array(colour)], radii=radius)
+
+
+def _rerun() -> ModuleType:
+    try:
+        return import_module("rerun")
+    except ImportError as error:
+        raise InputError("the rerun view needs rerun-sdk: pip install 'gckpl_ros[viz]'") from error
