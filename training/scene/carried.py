@@ -1,12 +1,15 @@
 """Backpacks, bags, boxes and carts: one box each, which rides with the body."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from gckpl_training.kinematics import JOINT
 from gckpl_training.scene.frames import heading_frame
 from gckpl_training.scene.meshes import boxes
-from gckpl_training.scene.outfit import Outfit
-from jaxtyping import Float
-from torch import Tensor
+from gckpl_training.scene.outfit import THINGS, Outfit
+
+GROWN_TRUNK_M = 0.55  # pelvis to neck
 
 
 def things(
@@ -18,8 +21,9 @@ def things(
 ) -> Float[Tensor, "b 40 3"]:
     """Corners of the outfit's THINGS; ``depth`` is how far the trunk reaches behind the spine and before the pelvis."""
     heading = heading_frame(torso)
-    along, across, up = outfit.sizes.unbind(-1)
-    nudge = outfit.nudges * torch.tensor([0.1, 0.3, 0.3], device=joints.device) * outfit.sizes
+    sizes = outfit.sizes * _fit(joints)
+    along, across, up = sizes.unbind(-1)
+    nudge = outfit.nudges * torch.tensor([0.1, 0.3, 0.3], device=joints.device) * sizes
     hand, hip = _of_side(joints, outfit.side, "wrist"), _of_side(joints, outfit.side, "hip")
     hand = hand + 0.3 * (hand - _of_side(joints, outfit.side, "elbow"))
     chest = 0.35 * joints[:, JOINT["pelvis"]] + 0.65 * joints[:, JOINT["neck"]]
@@ -42,7 +46,15 @@ def things(
         1,
     )
     axes = torch.stack([torso, heading, torso, torso, heading], 1)
-    return boxes(centers + (axes @ nudge[..., None])[..., 0], axes, outfit.sizes)
+    return boxes(centers + (axes @ nudge[..., None])[..., 0], axes, sizes)
+
+
+def _fit(joints: Float[Tensor, "b 22 3"]) -> Float[Tensor, "b 5 1"]:
+    """Children carry smaller things: the share of a grown-up's trunk; carts have one size."""
+    trunk = (joints[:, JOINT["neck"]] - joints[:, JOINT["pelvis"]]).norm(dim=-1)
+    share = (trunk / GROWN_TRUNK_M).clamp(0.4, 1.1)[:, None].repeat(1, len(THINGS))
+    share[:, THINGS.index("cart")] = 1
+    return share[..., None]
 
 
 def _of_side(joints: Float[Tensor, "b 22 3"], side: Float[Tensor, " b"], name: str) -> Float[Tensor, "b 3"]:

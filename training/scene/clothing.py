@@ -1,12 +1,12 @@
 """Cloth and hair as an offset of the skin along its normals, uneven by low-frequency folds."""
 
 import torch
-from gckpl_training.scene.outfit import FOLDS, LAYERS
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from gckpl_ros.skeleton import INDEX, PARTS
+from gckpl_training.scene.outfit import FOLDS, LAYERS
 
 # Which layer covers each part; hands and face stay bare.
 _COVER = {"shoulder": "jacket", "elbow": "sleeves", "hip": "trousers", "knee": "trousers", "ankle": "shoes"}

@@ -3,6 +3,10 @@
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.kinematics import JOINT
 from gckpl_training.scene.carried import things
 from gckpl_training.scene.clothing import clothe, fold_basis, layer_cover, normal_ring, scalp
@@ -18,10 +22,6 @@ from gckpl_training.scene.garments import (
 )
 from gckpl_training.scene.meshes import Meshes, box_faces, tube_faces
 from gckpl_training.scene.outfit import LAYERS, THINGS, Outfit
-from jaxtyping import Float
-from torch import Tensor
-
-from gckpl_ros.skeleton import BACKGROUND, INDEX
 
 if TYPE_CHECKING:
     from gckpl_training.body import Body, Posed

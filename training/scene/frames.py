@@ -1,12 +1,12 @@
 """Frames that ride with a body: columns are forward, left, up."""
 
 import torch
-from gckpl_training.kinematics import JOINT
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from gckpl_ros.skeleton import INDEX
+from gckpl_training.kinematics import JOINT
 
 
 def torso_frame(joints: Float[Tensor, "b 22 3"]) -> Float[Tensor, "b 3 3"]:

@@ -1,11 +1,12 @@
 """Hats and skirts: rings of vertices round the head and round the thighs."""
 
 import torch
-from gckpl_training.kinematics import JOINT
-from gckpl_training.scene.meshes import circle
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from gckpl_training.kinematics import JOINT
+from gckpl_training.scene.meshes import circle
 
 HAT_POINTS, HAT_RINGS = 10, 4
 SKIRT_POINTS, SKIRT_RINGS = 16, 4
