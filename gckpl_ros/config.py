@@ -41,14 +41,17 @@ class DetectConfig(_Section):
     max_range_m: float = Field(25.0, gt=1, le=200, description="Look for people up to this range.")
     ground_cell_m: float = Field(1.0, ge=0.2, le=5, description="Grid cell of the ground height map.")
     ground_clearance_m: float = Field(0.15, ge=0.02, le=0.5, description="Points lower than this are ground.")
-    cluster_radius_m: float = Field(0.35, ge=0.05, le=1.5, description="Points nearer than this hang together.")
+    cluster_radius_m: float = Field(0.25, ge=0.05, le=1.5, description="Points nearer than this hang together.")
     min_points: int = Field(12, ge=3, le=1000, description="Smallest cluster that can be a person.")
     min_height_m: float = Field(0.8, ge=0.3, le=2, description="Lowest cluster that can be a person.")
     max_height_m: float = Field(2.2, ge=1, le=3, description="Tallest cluster that can be a person.")
     max_width_m: float = Field(1.3, ge=0.5, le=3, description="Widest cluster that can be a person.")
     max_ground_gap_m: float = Field(0.6, ge=0, le=2, description="A person's lowest point is this near the ground.")
     confirm_travel_m: float = Field(
-        0.3, ge=0, le=5, description="A found person is reported once it has moved this far; 0: at once."
+        0.5, ge=0, le=5, description="A person-sized cluster is reported once it has moved this far; 0: at once."
+    )
+    confirm_looks: int = Field(
+        5, ge=1, le=100, description="One that stands still: once it looked human in this many more frames than not."
     )
 
 

@@ -152,11 +152,11 @@ def test_a_moving_sensor_sees_the_same_tracks():
     tracker = Tracker(TrackConfig())
     for i in range(15):
         T = transform(0.05 * i, [0.15 * i, 500, 1.5])
-        seen = [] if i == 12 else (still + [0, 500, 0] - T[:3, 3]) @ T[:3, :3]
+        seen = [] if i == 12 else (np.add(still, [0, 500, 0]) - T[:3, 3]) @ T[:3, :3]
         out = tracker(*people(*seen), stamp_ns=i * FRAME_NS, T_fixed_cloud=T)
         assert list(out.ids) == [0, 1]
         where = out.boxes.centers @ T[:3, :3].T + T[:3, 3]
-        np.testing.assert_allclose(where, still + [0, 500, 0], atol=1e-3)
+        np.testing.assert_allclose(where, np.add(still, [0, 500, 0]), atol=1e-3)
         np.testing.assert_allclose(out.velocities, 0, atol=1e-2)
 
 

@@ -1,0 +1,78 @@
+"""The one path from a cloud to tracked skeletons; node, replay and evaluation all call it."""
+
+from collections.abc import Callable
+from time import perf_counter_ns
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from gckpl_ros.config import Config
+from gckpl_ros.detect import Detector, NoDetector
+from gckpl_ros.estimate.crop import crop
+from gckpl_ros.estimate.estimator import Estimator
+from gckpl_ros.track import NoTracker, Tracker
+from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts
+
+
+class Pipeline:
+    """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps."""
+
+    def __init__(self, config: Config) -> None:
+        """Load the network; raises InputError when its weights cannot be used."""
+        self._config = config
+        self._estimator = Estimator.load(config.estimate)
+        self._detector: Detector | NoDetector = Detector(config.detect) if config.detect.enabled else NoDetector()
+        self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
+        self._parts: Callable[..., Parts | None] = _parts if config.estimate.parts else _no_parts
+
+    def process(
+        self, cloud: Cloud, boxes: Boxes | None = None, T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None
+    ) -> Frame:
+        """People of one cloud. Boxes None: the built-in detector; T None: the cloud's own frame is the fixed one."""
+        watch = _Stopwatch()
+        T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
+        boxes = self._detector(cloud, T_fixed_cloud) if boxes is None else boxes
+        watch.lap("detect")
+        boxes, beyond = _nearest(boxes, cloud, self._config.estimate.max_people)
+        crops, kept, dropped = crop(cloud, boxes, self._config.crop)
+        watch.lap("crop")
+        estimate = self._estimator(crops)
+        watch.lap("estimate")
+        tracks = self._tracker(boxes[kept], estimate.skeletons, cloud.stamp_ns, T_fixed_cloud)
+        watch.lap("track")
+        parts = self._parts(crops, estimate.parts)
+        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped | beyond)
+
+    def reset(self) -> None:
+        """Forget everybody, as before the first cloud; ids are not used again."""
+        self._detector.reset()
+        self._tracker.reset()
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.laps_ms: dict[str, float] = {}
+        self._last_ns = perf_counter_ns()
+
+    def lap(self, stage: str) -> None:
+        now_ns = perf_counter_ns()
+        self.laps_ms[stage] = (now_ns - self._last_ns) / 1e6
+        self._last_ns = now_ns
+
+
+def _nearest(boxes: Boxes, cloud: Cloud, most: int) -> tuple[Boxes, dict[str, int]]:
+    if len(boxes) <= most:
+        return boxes, {}
+    distances = np.linalg.norm(boxes.centers - np.asarray(cloud.origin, np.float32), axis=1)
+    nearest = np.sort(np.argsort(distances, kind="stable")[:most])
+    return boxes[nearest], {"too_many": len(boxes) - most}
+
+
+def _parts(crops: Crops, probability: Float32[np.ndarray, "b n 15"]) -> Parts:
+    """Parts of all points that the network saw; ``person`` is the row in Frame.tracks (trackers keep the order)."""
+    person = np.nonzero(crops.mask)[0]
+    return Parts(crops.index[crops.mask], person, probability[crops.mask])
+
+
+def _no_parts(crops: Crops, probability: Float32[np.ndarray, "b n 15"]) -> None:
+    return None
