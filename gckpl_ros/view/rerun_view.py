@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.skeleton import CONNECTORS, KEYPOINTS, LIMBS
-from gckpl_ros.types import Cloud, Frame, TrackState
+from gckpl_ros.types import Boxes, Cloud, Frame, TrackState
 from gckpl_ros.view.palette import DARK, RGB, as_array, mix
 
 TRAIL_M = 0.05  # a trail's next point lies at least this far from its last
@@ -18,27 +18,28 @@ _BONES = np.array((*LIMBS, *CONNECTORS))
 
 
 class RerunView:
-    """Logs frames to a viewer (``spawn``), to a file (``path``, .rrd), or both; use it in a `with` statement.
+    """Logs frames to a viewer (``spawn``), to a file (``path``, .rrd), or both.
 
-    The file appears at its place once it is whole. Raises InputError where rerun is missing or nothing is asked for.
+    A file appears at its place when the view is closed: use it in a `with` statement. Raises InputError where rerun is
+    missing or nothing is asked for.
     """
 
     def __init__(self, path: Path | None = None, spawn: bool = False) -> None:
         if path is None and not spawn:
             raise InputError("the rerun view needs a file to write (.rrd), a viewer to open, or both")
         self._rr = _rerun()
-        self._path, self._spawn = path, spawn
+        self._path = path
         self._trails: dict[int, list[np.ndarray]] = {}
-
-    def __enter__(self) -> "RerunView":
         self._stream = self._rr.RecordingStream("gckpl_ros")
-        if self._spawn:
+        if spawn:
             self._stream.spawn()
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream.save(self._part(self._path))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream.save(_part(path))
         self._log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         self._log("world", self._annotations(), static=True)
+
+    def __enter__(self) -> "RerunView":
         return self
 
     def __exit__(
@@ -49,24 +50,30 @@ class RerunView:
         if self._path is None:
             return
         if kind is None:
-            self._part(self._path).replace(self._path)
+            _part(self._path).replace(self._path)
         else:
-            self._part(self._path).unlink(missing_ok=True)
+            _part(self._path).unlink(missing_ok=True)
 
     def log(
         self,
         cloud: Cloud,
         frame: Frame,
+        boxes: Boxes | None = None,
         T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None,
         truth: Float32[np.ndarray, "t 14 3"] | None = None,
     ) -> None:
-        """One instant on the timeline ``stamp``. T None: the cloud's own frame is the fixed one."""
+        """One instant on the timeline ``stamp``; ``boxes`` are the detections that the pipeline was given, if any.
+
+        ``truth``: everybody's true keypoints, if known. T None: the cloud's own frame is the fixed one.
+        """
         T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
         rr = self._rr
         self._stream.set_time("stamp", timestamp=np.datetime64(cloud.stamp_ns, "ns"))
         self._log("world/sensor", rr.Transform3D(translation=T_fixed_cloud[:3, 3], mat3x3=T_fixed_cloud[:3, :3]))
         colours = DARK.heights(cloud.points[:, 2] - cloud.points[:, 2].min(initial=np.float32(np.inf)))
         self._log("world/sensor/points", rr.Points3D(cloud.points, colors=colours, radii=0.015))
+        if boxes is not None:
+            self._log("world/sensor/detections", self._boxes(boxes, DARK.grid))
         if truth is not None:
             self._log("world/sensor/truth", _strips(rr, truth, DARK.truth, 0.006))
         self._people(frame, T_fixed_cloud)
@@ -84,17 +91,9 @@ class RerunView:
     def _person(self, frame: Frame, row: int, identity: int) -> None:
         rr, tracks, colour = self._rr, frame.tracks, DARK.track(identity)
         name = f"world/sensor/people/{identity}"
-        box = tracks.boxes
-        turn = rr.Quaternion(xyzw=[0, 0, np.sin(box.yaws[row] / 2), np.cos(box.yaws[row] / 2)])
+        state = TrackState(int(tracks.states[row])).name.lower()
         self._log(
-            f"{name}/box",
-            rr.Boxes3D(
-                centers=[box.centers[row]],
-                sizes=[box.sizes[row]],
-                quaternions=[turn],
-                colors=[as_array(mix(colour, DARK.ground, 0.4))],
-                labels=[f"{identity}: {TrackState(int(tracks.states[row])).name.lower()}"],
-            ),
+            f"{name}/box", self._boxes(tracks.boxes[[row]], mix(colour, DARK.ground, 0.4), [f"{identity}: {state}"])
         )
         keypoints, confidence = tracks.skeletons.keypoints[row], tracks.skeletons.confidence[row]
         self._log(f"{name}/limbs", _strips(rr, keypoints[None], colour, 0.02))
@@ -117,6 +116,14 @@ class RerunView:
         strip = self._rr.LineStrips3D([np.array(steps)], colors=[as_array(DARK.track(identity))], radii=0.015)
         self._log(f"world/trails/{identity}", strip)
 
+    def _boxes(self, boxes: Boxes, colour: RGB, labels: list[str] | None = None) -> Any:
+        half = boxes.yaws / 2
+        turns = np.stack([0 * half, 0 * half, np.sin(half), np.cos(half)], 1)
+        colours = [as_array(colour)] * len(boxes)
+        return self._rr.Boxes3D(
+            centers=boxes.centers, sizes=boxes.sizes, quaternions=turns, colors=colours, labels=labels
+        )
+
     def _annotations(self) -> Any:
         rr, sides = self._rr, DARK.sides()
         names = [rr.AnnotationInfo(id=j, label=name, color=as_array(sides[j])) for j, name in enumerate(KEYPOINTS)]
@@ -126,9 +133,9 @@ class RerunView:
     def _log(self, entity: str, value: Any, static: bool = False) -> None:
         self._stream.log(entity, value, static=static)
 
-    @staticmethod
-    def _part(path: Path) -> Path:
-        return path.with_name(f".{path.name}.part")
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def _strips(rr: ModuleType, keypoints: Float32[np.ndarray, "b 14 3"], colour: RGB, radius: float) -> Any:
