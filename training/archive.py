@@ -1,4 +1,4 @@
-"""Reading .npz files of others: what is missing is said by name."""
+"""Named arrays in .npz files: read with a clear word on what is missing, written whole or not at all."""
 
 from pathlib import Path
 from zipfile import BadZipFile
@@ -22,3 +22,12 @@ def load_arrays(path: str | Path, *required: str) -> dict[str, np.ndarray]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read {path} as .npz: {error}") from error
+
+
+def save_arrays(path: str | Path, **arrays: np.ndarray) -> None:
+    """Write an .npz whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    partial.replace(path)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class Posed:
     keypoints: Float[Tensor, "b 14 3"]
 
 
+@runtime_checkable
 class Body(Protocol):
     """A body model; `parts` is the label of each vertex (0..13, see gckpl_ros.skeleton.PARTS)."""
 
@@ -58,11 +59,12 @@ class AnnyBody:
         data = load_arrays(path, *_KEYS)
         put = {key: torch.as_tensor(value.astype(np.float32), device=device) for key, value in data.items()}
         self.faces: Tensor = put["faces"].long()
-        self._samples: Tensor = put["shape_samples"].float()
-        self._weights: Tensor = put["weights"].float().T.contiguous()
-        self._rest_to_tpose: Tensor = put["rest_to_tpose"].float()
-        template = [put[key].float() for key in ("v_template", "j_template", "head_points")]
-        shape = [put[key].float() for key in ("v_shape", "j_shape", "head_points_shape")]
+        self._samples: Tensor = put["shape_samples"]
+        weights = put["weights"] / put["weights"].sum(1, keepdim=True)  # stored in 16 bits: sums are 1 but for 1e-3
+        self._weights: Tensor = weights.T.contiguous()
+        self._rest_to_tpose: Tensor = put["rest_to_tpose"]
+        template = [put[key] for key in ("v_template", "j_template", "head_points")]
+        shape = [put[key] for key in ("v_shape", "j_shape", "head_points_shape")]
         # Kept as (3, points): the long axis last makes skinning a few wide passes over memory.
         self._template: Tensor = torch.cat(template).T.reshape(1, -1)
         self._shape: Tensor = torch.cat(shape, 1).transpose(1, 2).flatten(1)

@@ -55,7 +55,7 @@ _STANDING: Final = {
     "forearm_twist": (-20, 30),
 }
 # What differs from standing. A name without a side means both sides, each drawn on its own.
-_ACTIVITIES: Final[dict[str, dict[str, tuple[float, float]]]] = {
+_ACTIVITIES: Final[dict[str, dict[str, tuple[int, int]]]] = {
     "standing": {},
     "walking": {"hip_flex": (-2, 2), "knee": (0, 4), "arm_swing": (-4, 4), "elbow": (2, 20), "hip_abduct": (-1, 4)},
     "free": {**_TRUNK_LIMITS, **_SIDE_LIMITS, "pitch": (-5, 40), "arm_swing": (-30, 20)},
@@ -153,7 +153,7 @@ ANGLES: Final = (*_TRUNK_LIMITS, *(f"{side}_{name}" for side in ("left", "right"
 COLUMN: Final = {name: index for index, name in enumerate(ANGLES)}
 
 
-def _table(ranges: dict[str, tuple[float, float]]) -> Float[Tensor, "a 2"]:
+def _table(ranges: dict[str, tuple[int, int]]) -> Float[Tensor, "a 2"]:
     merged = {**_STANDING, **ranges}
     rows = [merged.get(name, merged.get(name.split("_", 1)[-1])) for name in ANGLES]
     return torch.tensor(rows, dtype=torch.float32)

@@ -13,6 +13,8 @@ from gckpl_training.kinematics import JOINT, JOINTS, PARENTS
 from gckpl_training.motion.clip import Clip
 from gckpl_training.motion.naming import STRAIGHT, Naming, naming_of
 
+_CHANNELS = {f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
+_MAX_BEND_DEG = 40.0  # of a limb from the T-pose; more, and the reference frame is something else
 Y_UP_TO_Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
@@ -110,6 +112,9 @@ def _straighten(G: np.ndarray, offsets: np.ndarray) -> None:
     """Express rotations relative to a T-pose with straight limbs, where the file's reference has them bent."""
     for joint, child, direction in STRAIGHT:
         Q = _aim(offsets[JOINT[child]][None], np.array(direction)[None])[0]
+        bend_deg = np.rad2deg(Rotation.from_matrix(Q).magnitude())
+        if bend_deg > _MAX_BEND_DEG:
+            raise InputError(f"reference is no T-pose, facing z, y up: {joint} is {bend_deg:.0f} degrees off")
         carried = [JOINT[joint]]
         if child.endswith(("ankle", "wrist")):  # feet and hands go along with the bone above
             carried.append(JOINT[child])
@@ -123,6 +128,7 @@ def _aim(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Smallest rotation of each row of `source` to the direction of the row of `target`."""
     a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True).clip(1e-9) for v in np.broadcast_arrays(source, target))
     quaternion = np.concatenate([np.cross(a, b), 1 + (a * b).sum(-1, keepdims=True)], -1)
+    quaternion[np.linalg.norm(quaternion, axis=-1) < 1e-9] = (0, 0, 1, 0)  # opposite: any half turn
     return Rotation.from_quat(quaternion).as_matrix()
 
 
@@ -150,7 +156,7 @@ def _parse_hierarchy(head: str) -> tuple[list[str], list[int], list[list[float]]
     opened = -1  # the joint whose brace comes next; -1 for an end site
     for words in filter(None, map(str.split, head.splitlines())):
         if words[0] in ("ROOT", "JOINT"):
-            names.append(words[1])
+            names.append(words[1].split(":")[-1])  # "mixamorig:Hips"
             parents.append(stack[-1] if stack else -1)
             opened = len(names) - 1
         elif words[0] == "End":
@@ -165,4 +171,7 @@ def _parse_hierarchy(head: str) -> tuple[list[str], list[int], list[list[float]]
             channels.append(tuple(word.capitalize() for word in words[2:]))
     if not names or not len(names) == len(offsets) == len(channels):
         raise ValueError("a joint lacks OFFSET or CHANNELS")
+    unknown = {channel for joint in channels for channel in joint} - _CHANNELS
+    if unknown:
+        raise ValueError(f"channel {unknown.pop()}")
     return names, parents, offsets, channels

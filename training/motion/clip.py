@@ -50,7 +50,7 @@ def slerp(
 
 
 def read_motion(path: str | Path) -> list[Clip]:
-    """Clips of a .bvh file, of an AMASS .npz, of a packed set (.npz), or of a folder of these; raises InputError."""
+    """Clips of a .bvh file, an AMASS .npz, a packed set (.npz), or a folder with such files; raises InputError."""
     from gckpl_training.motion import amass, bvh, mocap
 
     path = Path(path)
