@@ -47,7 +47,7 @@ def candidates(
     """Clusters that pass the gates of number, height, width and gap to the ground."""
     fits = _gates(xyz, heights, labels, config)
     chosen = np.flatnonzero(fits[labels])
-    xyz, heights = xyz[:, chosen], heights[chosen]
+    xyz, heights = xyz.take(chosen, axis=1), heights[chosen]
     labels = (np.cumsum(fits) - 1)[labels[chosen]]
     count = int(fits.sum())
     low, high = _extent(xyz[:2], labels, count)

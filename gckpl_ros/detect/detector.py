@@ -32,7 +32,7 @@ class Detector:
         xyz = _within(cloud, self._config.max_range_m)
         heights = height_above_ground(xyz, self._config.ground_cell_m)
         standing = np.flatnonzero(self._over_ground(heights))
-        xyz, heights = xyz[:, standing], heights[standing]
+        xyz, heights = xyz.take(standing, axis=1), heights[standing]
         labels = cluster(xyz[:2], self._config.cluster_radius_m)
         found = candidates(xyz, heights, labels, self._config)
         confirmed = self._confirmation(_fixed(found, T_fixed_cloud), found.human, cloud.stamp_ns)

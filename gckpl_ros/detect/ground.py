@@ -29,8 +29,9 @@ def height_above_ground(xyz: Float32[np.ndarray, "3 n"], cell_m: float) -> Float
 def _ground(lowest: Float32[np.ndarray, "x y"]) -> Float32[np.ndarray, "x y"]:
     """Ground height of every cell from the lowest point of each (inf: none)."""
     filled = _nearest_filled(lowest, np.isfinite(lowest))
-    filled = np.maximum(filled, ndimage.median_filter(filled, 3) - np.float32(SUNK_M))
-    opened: np.ndarray = ndimage.grey_opening(filled, size=(WINDOW, WINDOW))
+    around = ndimage.median_filter(filled, 3)
+    cleared = np.where(filled < around - SUNK_M, around, filled)
+    opened: np.ndarray = ndimage.grey_opening(cleared, size=(WINDOW, WINDOW))
     return opened
 
 

@@ -45,7 +45,7 @@ def _points_in_boxes(
     last = np.searchsorted(columns[0], boxes.centers[:, 0] + radii, side="right")
     rows = []
     for center, yaw, reach, a, b in zip(boxes.centers, boxes.yaws, half, first, last, strict=True):
-        inside = _inside(columns[:, a:b], center, yaw, reach)
+        inside = _inside(columns[:, a:b], center, float(yaw), reach)
         rows.append(np.sort(near[a:b][inside]))
     return rows
 
