@@ -1,5 +1,7 @@
 """Named arrays in .npz files: read with a clear word on what is missing, written whole or not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -8,20 +10,19 @@ import numpy as np
 from gckpl_ros.errors import InputError
 
 
+def array_names(path: str | Path) -> tuple[str, ...]:
+    """Names of the arrays of an .npz; raises InputError when it is none."""
+    with _opened(path) as file:
+        return tuple(file.files)
+
+
 def load_arrays(path: str | Path, *required: str) -> dict[str, np.ndarray]:
-    """All arrays of an .npz without pickled objects; raises InputError naming what is wrong or missing."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; an .npz with named arrays is needed")
-            missing = sorted(set(required) - set(file.files))
-            if missing:
-                raise InputError(f"{path} lacks {', '.join(missing)}; it has {', '.join(file.files)}")
-            return {key: file[key] for key in required or file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot read {path} as .npz: {error}") from error
+    """The required arrays of an .npz, no pickled objects; raises InputError naming what is wrong or missing."""
+    with _opened(path) as file:
+        missing = sorted(set(required) - set(file.files))
+        if missing:
+            raise InputError(f"{path} lacks {', '.join(missing)}; it has {', '.join(file.files)}")
+        return {key: file[key] for key in required}
 
 
 def save_arrays(path: str | Path, **arrays: np.ndarray) -> None:
@@ -31,3 +32,17 @@ def save_arrays(path: str | Path, **arrays: np.ndarray) -> None:
     with partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
     partial.replace(path)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} holds a single array; an .npz with named arrays is needed")
+        with file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(f"cannot read {path} as .npz: {error}") from error

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.errors import InputError
-from gckpl_training.archive import load_arrays
+from gckpl_training.archive import array_names, load_arrays
 from gckpl_training.body import Posed, keypoints, skin
 from gckpl_training.kinematics import JOINTS, PARENTS, forward_kinematics
 from gckpl_training.parts import label_vertices
@@ -27,7 +27,7 @@ _HEAD = JOINTS.index("head")
 
 def is_smpl(path: Path) -> bool:
     """Whether the .npz looks like an SMPL model; raises InputError when it is no .npz."""
-    return "J_regressor" in load_arrays(path)
+    return "J_regressor" in array_names(path)
 
 
 class SmplBody:

@@ -7,7 +7,7 @@ import roma
 import torch
 
 from gckpl_ros.errors import InputError
-from gckpl_training.archive import load_arrays
+from gckpl_training.archive import array_names, load_arrays
 from gckpl_training.kinematics import NUM_JOINTS
 from gckpl_training.motion.clip import Clip
 
@@ -18,7 +18,7 @@ PELVIS_M = (-0.0022, -0.2408, 0.0286)
 def read_amass(path: str | Path) -> Clip:
     """One AMASS .npz (poses, trans, mocap_framerate); the folder's name is the subject; raises InputError."""
     path = Path(path)
-    rate = next((key for key in ("mocap_framerate", "mocap_frame_rate") if key in load_arrays(path)), "mocap_framerate")
+    rate = next((key for key in ("mocap_framerate", "mocap_frame_rate") if key in array_names(path)), "mocap_framerate")
     data = load_arrays(path, "poses", "trans", rate)
     poses, trans, fps = data["poses"].astype(np.float32), data["trans"].astype(np.float32), float(data[rate])
     if poses.ndim != 2 or poses.shape[1] < 3 * NUM_JOINTS or trans.shape != (len(poses), 3) or not len(poses):

@@ -7,14 +7,14 @@ import roma
 import torch
 
 from gckpl_ros.errors import InputError
-from gckpl_training.archive import load_arrays
+from gckpl_training.archive import array_names, load_arrays
 from gckpl_training.kinematics import JOINTS
 from gckpl_training.motion.clip import Clip
 
 
 def is_packed(path: str | Path) -> bool:
     """Whether the .npz holds a packed set; raises InputError when it is no .npz."""
-    return "quat_wxyz" in load_arrays(path)
+    return "quat_wxyz" in array_names(path)
 
 
 def read_mocap(path: str | Path, split: str | None = None) -> list[Clip]:
