@@ -66,7 +66,7 @@ def _pck_curve(errors: Errors, auc: float) -> Figure:
     return figure
 
 
-def _bars(title: str, x: str, bins: Mapping[str, Mapping[str, float]]) -> Figure:
+def _bars(title: str, x: str, bins: Mapping[str, Mapping[str, int | float]]) -> Figure:
     figure, axes = _axes(title, x, "mean error, cm")
     places = np.arange(len(bins))
     for number, (key, (label, colour)) in enumerate(_ERRORS.items()):

@@ -49,7 +49,7 @@ def _errors(figures: Mapping[str, Any]) -> Table:
     return table
 
 
-def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float], float]]:
+def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, int | float], float]]:
     keypoints, people = figures["keypoints"], figures["people"]
     yield "all", keypoints, people["recall"]
     for kind, unit in (("range", "m"), ("points", "points")):

@@ -42,7 +42,7 @@ def test_similarity_align_agrees_with_scipy_procrustes():
 
 
 @given(seeds, st.floats(0.2, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_aligned_error_ignores_any_similarity_of_the_prediction(seed, scale):
     predicted, truth = _people(seed)
     rotation_vector, offset = np.random.default_rng(seed).normal(size=(2, 3))
@@ -53,7 +53,7 @@ def test_aligned_error_ignores_any_similarity_of_the_prediction(seed, scale):
 
 
 @given(seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_alignment_never_raises_the_squared_error(seed):
     predicted, truth = _people(seed, noise=1.0)
     before, after = metrics.distances(predicted, truth), metrics.aligned_distances(predicted, truth)
@@ -86,7 +86,7 @@ def test_swapped_left_and_right_cost_nothing_once_matched():
 
 
 @given(seeds, st.floats(0, 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_matched_error_is_at_most_the_plain_one(seed, noise):
     predicted, truth = _people(seed, noise=noise)
     assert (
