@@ -36,6 +36,7 @@ class BagReader:
     def __enter__(self) -> "BagReader":
         files = _files(self.path)
         try:
+            _check_databases(self.path)
             self._readers = [self._stack.enter_context(Reader(file)) for file in files]
         except Exception as error:  # damaged files raise whatever the parser stumbles over
             self._stack.close()
@@ -56,6 +57,12 @@ class BagReader:
     def count(self, topic: str) -> int:
         """How many messages a topic has."""
         return sum(connection.msgcount for connection in self._connections() if connection.topic == topic)
+
+    def period_ns(self, topic: str) -> float:
+        """Mean time between two messages of a topic, were they spread over the whole recording; 0 for a single one."""
+        start = min(reader.start_time for reader in self._readers)
+        end = max(reader.end_time for reader in self._readers)
+        return (end - start) / gaps if (gaps := self.count(topic) - 1) > 0 else 0.0
 
     def of_type(self, msgtype: str) -> list[str]:
         """The topics of a type that have messages."""
@@ -134,3 +141,14 @@ def _files(path: Path) -> list[Path]:
     if not files:
         raise InputError(f"{path} is no recording: the directory has no metadata.yaml and no .mcap or .db3 file")
     return files
+
+
+def _check_databases(path: Path) -> None:
+    """Raises EOFError if a database is shorter than its header says: SQLite would read the missing end as zeros."""
+    for file in path.glob("*.db3") if path.is_dir() else [path] if path.suffix == ".db3" else []:
+        with file.open("rb") as stream:
+            header = stream.read(32)
+        page_bytes, pages = (int.from_bytes(header[start:end], "big") for start, end in ((16, 18), (28, 32)))
+        whole = pages * (page_bytes if page_bytes > 1 else 1 << 16)
+        if file.stat().st_size < whole:
+            raise EOFError(f"{file.name} has {file.stat().st_size} of {whole} bytes")

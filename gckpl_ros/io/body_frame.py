@@ -37,15 +37,16 @@ def to_transforms(frame: Frame, types: MessageTypes) -> Any:
     """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame."""
     header = to_header(frame.stamp_ns, frame.frame_id, types)
     frames, valid = body_frames(frame.tracks.skeletons.keypoints)
+    quaternions = Rotation.from_matrix(frames[:, :3, :3]).as_quat()
     transforms = [
         types["geometry_msgs/msg/TransformStamped"](
             header=header,
-            child_frame_id=f"{REP155_BODY}_{track_id}",
+            child_frame_id=f"{REP155_BODY}_{frame.tracks.ids[person]}",
             transform=types["geometry_msgs/msg/Transform"](
-                translation=to_vector(T_cloud_body[:3, 3], types),
-                rotation=to_quaternion(Rotation.from_matrix(T_cloud_body[:3, :3]).as_quat(), types),
+                translation=to_vector(frames[person, :3, 3], types),
+                rotation=to_quaternion(quaternions[person], types),
             ),
         )
-        for track_id, T_cloud_body in zip(frame.tracks.ids[valid], frames[valid], strict=True)
+        for person in np.flatnonzero(valid)
     ]
     return types["tf2_msgs/msg/TFMessage"](transforms=transforms)

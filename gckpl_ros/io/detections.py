@@ -23,11 +23,12 @@ def to_boxes(message: Any, classes: Collection[str] = ()) -> tuple[Boxes, Mappin
     rows: list[tuple[float, ...]] = []
     dropped: Counter[str] = Counter()
     for detection in message.detections:
-        scores = _scores(detection, wanted)
-        if reason := _fault(detection.bbox) if scores else "detection of another class":
+        scores = _scores(detection)
+        chosen = [score for name, score in scores.items() if not wanted or name.casefold() in wanted]
+        if reason := _fault(detection.bbox) if chosen or not wanted else _unwanted(scores):
             dropped[reason] += 1
         else:
-            rows.append(_row(detection.bbox, max(scores)))
+            rows.append(_row(detection.bbox, max(chosen, default=1.0)))
     values = np.array(rows, np.float32).reshape(len(rows), 8)
     return Boxes(values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]), dropped
 
@@ -41,12 +42,15 @@ def transform_boxes(boxes: Boxes, T_target_source: Float64[np.ndarray, "4 4"]) -
     return Boxes(centers.astype(np.float32), boxes.sizes, yaws.astype(np.float32), boxes.scores)
 
 
-def _scores(detection: Any, wanted: set[str]) -> list[float]:
+def _scores(detection: Any) -> dict[str, float]:
+    """Score of each class."""
     # vision_msgs before Humble: no inner hypothesis, and the class is called id.
     hypotheses = [getattr(result, "hypothesis", result) for result in detection.results]
-    names = [str(getattr(hypothesis, "class_id", "") or getattr(hypothesis, "id", "")) for hypothesis in hypotheses]
-    scores = [float(h.score) for h, name in zip(hypotheses, names, strict=True) if name.casefold() in wanted]
-    return scores if wanted else [float(hypothesis.score) for hypothesis in hypotheses] or [1.0]
+    return {str(getattr(h, "class_id", "") or getattr(h, "id", "")): float(h.score) for h in hypotheses}
+
+
+def _unwanted(scores: dict[str, float]) -> str:
+    return f"detection of class {max(scores, key=lambda name: scores[name])}" if scores else "detection without a class"
 
 
 def _fault(box: Any) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gckpl_ros.io.messages import to_header, to_point, to_quaternion, to_vector
+from gckpl_ros.io.messages import to_header, to_points, to_quaternion, to_vector
 from gckpl_ros.io.typestore import MessageTypes
 from gckpl_ros.skeleton import CONNECTORS, INDEX, LIMBS, REP155_BODY
 from gckpl_ros.types import Frame, TrackState
@@ -22,7 +22,7 @@ _KINDS = (LINE_LIST, SPHERE_LIST, TEXT_VIEW_FACING)
 _BONES = np.array((*LIMBS, *CONNECTORS)).reshape(-1)
 _HEAD = INDEX["head_center"]
 _LINE_WIDTH_M, _SPHERE_M, _TEXT_M, _TEXT_ABOVE_HEAD_M = 0.03, 0.07, 0.2, 0.35
-_LOST_ALPHA = 0.4
+_LOST_ALPHA, _LEAST_ALPHA = 0.4, 0.05
 
 
 def color(track_id: int) -> tuple[float, float, float]:
@@ -35,6 +35,9 @@ class SkeletonMarkers:
 
     def __init__(self, types: MessageTypes) -> None:
         self._types = types
+        self._unused = _unused(types)
+        self._origin = to_points(np.zeros((1, 3), np.float32), types)[0]
+        self._upright = to_quaternion(np.array([0, 0, 0, 1]), types)
         self._shown: set[int] = set()
 
     def __call__(self, frame: Frame) -> Any:
@@ -46,26 +49,26 @@ class SkeletonMarkers:
         return self._types["visualization_msgs/msg/MarkerArray"](markers=markers)
 
     def _add(self, frame: Frame, person: int) -> list[Any]:
-        tracks = frame.tracks
-        track_id = int(tracks.ids[person])
-        keypoints, confidence = tracks.skeletons.keypoints[person], tracks.skeletons.confidence[person]
-        alpha = confidence * (_LOST_ALPHA if tracks.states[person] == TrackState.LOST else 1)
-        points = [to_point(keypoint, self._types) for keypoint in keypoints]
-        colors = [self._rgba(track_id, a) for a in alpha]
+        tracks, types = frame.tracks, self._types
+        track_id, keypoints = int(tracks.ids[person]), tracks.skeletons.keypoints[person]
+        points = to_points(keypoints, types)
+        fade = _LOST_ALPHA if tracks.states[person] == TrackState.LOST else 1.0
+        colors = self._colors(track_id, fade * tracks.skeletons.confidence[person])
         ends, end_colors = [points[i] for i in _BONES], [colors[i] for i in _BONES]
-        label = keypoints[_HEAD] + np.array([0, 0, _TEXT_ABOVE_HEAD_M])
+        label = to_points(keypoints[[_HEAD]] + np.array([0, 0, _TEXT_ABOVE_HEAD_M], np.float32), types)[0]
         return [
-            self._marker(frame, track_id, LINE_LIST, scale=(_LINE_WIDTH_M, 0, 0), points=ends, colors=end_colors),
+            self._marker(frame, track_id, LINE_LIST, scale=(_LINE_WIDTH_M, 0.0, 0.0), points=ends, colors=end_colors),
             self._marker(frame, track_id, SPHERE_LIST, scale=(_SPHERE_M,) * 3, points=points, colors=colors),
-            self._marker(frame, track_id, TEXT_VIEW_FACING, scale=(0, 0, _TEXT_M), at=label, text=str(track_id)),
+            self._marker(frame, track_id, TEXT_VIEW_FACING, scale=(0.0, 0.0, _TEXT_M), at=label, text=str(track_id)),
         ]
 
     def _delete(self, frame: Frame, track_id: int) -> list[Any]:
         return [self._marker(frame, track_id, kind, action=DELETE) for kind in _KINDS]
 
-    def _rgba(self, track_id: int, alpha: float) -> Any:
+    def _colors(self, track_id: int, alphas: np.ndarray) -> list[Any]:
         r, g, b = color(track_id)
-        return self._types["std_msgs/msg/ColorRGBA"](r=r, g=g, b=b, a=float(np.clip(alpha, 0.05, 1)))
+        rgba = self._types["std_msgs/msg/ColorRGBA"]
+        return [rgba(r=r, g=g, b=b, a=alpha) for alpha in np.clip(alphas, _LEAST_ALPHA, 1).tolist()]
 
     def _marker(
         self,
@@ -73,44 +76,40 @@ class SkeletonMarkers:
         track_id: int,
         kind: int,
         action: int = ADD,
-        scale: tuple[float, ...] = (0, 0, 0),
-        at: Sequence[float] | np.ndarray = (0, 0, 0),
-        points: list[Any] | None = None,
-        colors: list[Any] | None = None,
+        scale: tuple[float, ...] = (0.0, 0.0, 0.0),
+        at: Any = None,
+        points: Sequence[Any] = (),
+        colors: Sequence[Any] = (),
         text: str = "",
     ) -> Any:
         types = self._types
-        header = to_header(frame.stamp_ns, frame.frame_id, types)
-        pose = types["geometry_msgs/msg/Pose"](
-            position=to_point(np.asarray(at), types), orientation=to_quaternion(np.array([0, 0, 0, 1]), types)
-        )
+        pose = types["geometry_msgs/msg/Pose"](position=at or self._origin, orientation=self._upright)
         return types["visualization_msgs/msg/Marker"](
-            header=header,
+            header=to_header(frame.stamp_ns, frame.frame_id, types),
             ns=f"{REP155_BODY}_{track_id}",
             id=_KINDS.index(kind),
             type=kind,
             action=action,
             pose=pose,
             scale=to_vector(np.array(scale), types),
-            color=self._rgba(track_id, 1.0),
-            points=points or [],
-            colors=colors or [],
+            color=self._colors(track_id, np.ones(1))[0],
+            points=list(points),
+            colors=list(colors),
             text=text,
-            **self._unused(frame),
+            **self._unused,
         )
 
-    def _unused(self, frame: Frame) -> dict[str, Any]:
-        """Fields that a marker has but skeletons do not need; rosbags' messages have no defaults."""
-        types = self._types
-        empty = np.zeros(0, np.uint8)
-        header = to_header(frame.stamp_ns, frame.frame_id, types)
-        return {
-            "lifetime": types["builtin_interfaces/msg/Duration"](sec=0, nanosec=0),
-            "frame_locked": False,
-            "texture_resource": "",
-            "texture": types["sensor_msgs/msg/CompressedImage"](header=header, format="", data=empty),
-            "uv_coordinates": [],
-            "mesh_resource": "",
-            "mesh_file": types["visualization_msgs/msg/MeshFile"](filename="", data=empty),
-            "mesh_use_embedded_materials": False,
-        }
+
+def _unused(types: MessageTypes) -> dict[str, Any]:
+    """Fields that a marker has but skeletons do not need; rosbags' messages have no defaults."""
+    nothing, header = np.zeros(0, np.uint8), to_header(0, "", types)
+    return {
+        "lifetime": types["builtin_interfaces/msg/Duration"](sec=0, nanosec=0),
+        "frame_locked": False,
+        "texture_resource": "",
+        "texture": types["sensor_msgs/msg/CompressedImage"](header=header, format="", data=nothing),
+        "uv_coordinates": [],
+        "mesh_resource": "",
+        "mesh_file": types["visualization_msgs/msg/MeshFile"](filename="", data=nothing),
+        "mesh_use_embedded_materials": False,
+    }

@@ -1,5 +1,6 @@
 """Values to messages and back, duck-typed: one function for generated messages and for the library rosbags' own."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks
 
 _SECOND_NS = 1_000_000_000
+_ABSENT = sys.maxsize
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -37,7 +39,7 @@ def from_skeleton_array(message: Any) -> Frame:
     """The people of a gckpl_ros/SkeletonArray; its joints are put into our order by name, absent ones are NaN."""
     people = message.skeletons
     order = {name: place for place, name in enumerate(message.joint_names)}
-    columns = [order.get(name) for name in KEYPOINTS]
+    columns = [order.get(name, _ABSENT) for name in KEYPOINTS]
     tracks = Tracks(
         ids=np.array([person.id for person in people], np.int64),
         states=np.array([person.state for person in people], np.int64),
@@ -52,9 +54,10 @@ def from_skeleton_array(message: Any) -> Frame:
     return Frame(stamp_ns(message.header.stamp), message.header.frame_id, tracks)
 
 
-def to_point(xyz: np.ndarray, types: MessageTypes) -> Any:
-    """A geometry_msgs/Point."""
-    return types["geometry_msgs/msg/Point"](x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+def to_points(xyz: Float32[np.ndarray, "n 3"], types: MessageTypes) -> list[Any]:
+    """One geometry_msgs/Point for each row."""
+    point = types["geometry_msgs/msg/Point"]
+    return [point(x=x, y=y, z=z) for x, y, z in xyz.tolist()]
 
 
 def to_vector(xyz: np.ndarray, types: MessageTypes) -> Any:
@@ -72,7 +75,7 @@ def to_bounding_box(boxes: Boxes, person: int, types: MessageTypes) -> Any:
     """A vision_msgs/BoundingBox3D: upright, turned by yaw about z."""
     half = float(boxes.yaws[person]) / 2
     pose = types["geometry_msgs/msg/Pose"](
-        position=to_point(boxes.centers[person], types),
+        position=to_points(boxes.centers[person : person + 1], types)[0],
         orientation=to_quaternion(np.array([0, 0, np.sin(half), np.cos(half)]), types),
     )
     return types["vision_msgs/msg/BoundingBox3D"](center=pose, size=to_vector(boxes.sizes[person], types))
@@ -92,7 +95,7 @@ def _to_skeleton(tracks: Tracks, person: int, types: MessageTypes) -> Any:
         score=float(tracks.boxes.scores[person]),
         box=to_bounding_box(tracks.boxes, person, types),
         velocity=to_vector(tracks.velocities[person], types),
-        positions=[to_point(position, types) for position in skeletons.keypoints[person]],
+        positions=to_points(skeletons.keypoints[person], types),
         confidences=skeletons.confidence[person],
         visibilities=skeletons.visibility[person],
     )
@@ -111,12 +114,12 @@ def _xyz(message: Any) -> tuple[float, float, float]:
     return message.x, message.y, message.z
 
 
-def _joint(positions: Any, column: int | None) -> tuple[float, float, float]:
-    return (np.nan, np.nan, np.nan) if column is None else _xyz(positions[column])
+def _joint(positions: Any, column: int) -> tuple[float, float, float]:
+    return _xyz(positions[column]) if column < len(positions) else (np.nan, np.nan, np.nan)
 
 
-def _scalars(values: Any, columns: list[int | None]) -> list[float]:
-    return [np.nan if column is None else values[column] for column in columns]
+def _scalars(values: Any, columns: list[int]) -> list[float]:
+    return [float(values[column]) if column < len(values) else np.nan for column in columns]
 
 
 def _rows(values: list[Any], *shape: int) -> Float32[np.ndarray, "..."]:
