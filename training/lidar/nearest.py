@@ -1,10 +1,10 @@
 """Ray-triangle tests of candidate triangles, and the nearest hit of every ray."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from gckpl_training.lidar.rays import Rays
@@ -13,13 +13,16 @@ from gckpl_training.lidar.triangles import Triangles
 NO_HIT = torch.iinfo(torch.int64).max
 
 
-class _Window(NamedTuple):
-    """The part of the grid that a chunk's triangles touch, first cell and size; the whole ring where it is wide."""
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """The slots of the rays that a chunk's triangles may meet: a part of the grid, or the whole list."""
 
-    column: int
+    slots: int
+    ray: Int64[Tensor, " slots"]
+    direction: Float[Tensor, "3 slots"]
     columns: int
-    beam: int
-    beams: int
+    first: Int[Tensor, " n"]
+    around: bool
 
 
 def nearest(
@@ -29,16 +32,17 @@ def nearest(
     none = torch.zeros(0, dtype=torch.int64, device=found.row.device)
     if not len(found.row):
         return none, none, none
-    window = _window(found, rays)
-    slots = rays.direction.shape[1] if rays.order is not None else window.beams * window.columns
+    window = _grid_window(found, rays) if rays.order is None else _list_window(found, rays)
     # Range and triangle in one integer: bits of positive floats sort like the floats.
-    best = torch.full((rows * slots,), NO_HIT, device=found.row.device)
+    best = torch.full((rows * window.slots,), NO_HIT, device=found.row.device)
     for first, stop, cells in _parts(found, pairs):
-        triangle, ray, slot = _pairs(found, rays, window, first, stop, cells)
-        volumes = dot_rows(found.plane, triangle, rays.direction, ray)
-        hit = (torch.minimum(torch.minimum(volumes[0], volumes[1]), volumes[2]) >= 0).nonzero().squeeze(1)
-        _keep_nearest(best, found, rays, slots, triangle[hit], ray[hit], slot[hit])
-    return _winners(best, rays, window, slots)
+        triangle, slot = _pairs(found, rays, window, first, stop, cells)
+        hit = _inside(found.plane, triangle, window.direction, slot)
+        _keep_nearest(best, found, window, triangle.index_select(0, hit), slot.index_select(0, hit))
+    at = (best < NO_HIT).nonzero().squeeze(1)
+    triangle = best.index_select(0, at) & 0xFFFFFFFF
+    row = found.row.index_select(0, triangle)
+    return row, window.ray.index_select(0, at - row * window.slots), triangle
 
 
 def _parts(found: Triangles, pairs: int) -> Iterator[tuple[int, int, int]]:
@@ -53,36 +57,40 @@ def _parts(found: Triangles, pairs: int) -> Iterator[tuple[int, int, int]]:
         yield first, stop, end - begin
 
 
-def _window(found: Triangles, rays: Rays) -> _Window:
+def _grid_window(found: Triangles, rays: Rays) -> _Window:
     box = found.cells
-    low, high = box.column.min(), (box.column + box.columns).max()
-    first, stop = box.beam.min(), (box.beam + box.beams).max()
-    column, end, beam, top = torch.stack((low, high, first, stop)).tolist()
-    return _Window(column, min(end - column, rays.columns), beam, top - beam)
+    ends = (box.column.min(), (box.column + box.columns).max(), box.beam.min(), (box.beam + box.beams).max())
+    left, right, bottom, top = torch.stack(ends).tolist()
+    columns = min(right - left, rays.columns)
+    across, up = (torch.arange(a, b, device=box.beam.device) for a, b in ((left, left + columns), (bottom, top)))
+    ray = (up[:, None] * rays.columns + across % rays.columns).flatten()
+    first = (box.beam - bottom) * columns + (box.column - left) % rays.columns
+    around = columns == rays.columns
+    return _Window(len(ray), ray, rays.direction.index_select(1, ray), columns, first, around)
 
 
-def _pairs(
-    found: Triangles, rays: Rays, window: _Window, first: int, stop: int, cells: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Every (triangle, ray, slot of the ray in the window) with the ray in a cell of the triangle's footprint."""
-    box = [values[first:stop] for values in found.cells]
-    counts = box[1] * box[3]
-    device = counts.device
-    local = torch.repeat_interleave(torch.arange(stop - first, device=device), counts, output_size=cells)
-    start = (counts.cumsum(0) - counts).index_select(0, local)
-    index = (torch.arange(cells, device=device) - start).int()
-    width = box[1].index_select(0, local)
-    line = ((index + 0.5) / width).int()
-    column = box[0].index_select(0, local) + (index - line * width)
-    beam = box[2].index_select(0, local) + line
-    cell = beam * rays.columns + column % rays.columns
+def _list_window(found: Triangles, rays: Rays) -> _Window:
+    ray = torch.arange(rays.direction.shape[1], device=found.row.device)
+    first = found.cells.beam * rays.columns + found.cells.column % rays.columns
+    return _Window(len(ray), ray, rays.direction, rays.columns, first, True)
+
+
+def _pairs(found: Triangles, rays: Rays, window: _Window, first: int, stop: int, cells: int) -> tuple[Tensor, Tensor]:
+    """Every (triangle, slot) with the slot's ray in a cell of the triangle's footprint."""
+    counts, width = found.counts[first:stop], found.cells.columns[first:stop]
+    each = torch.arange(stop - first, device=counts.device, dtype=torch.int32)
+    local = torch.repeat_interleave(each, counts, output_size=cells)
+    start = (counts.cumsum(0) - counts).int()
+    index = torch.arange(cells, device=counts.device, dtype=torch.int32) - start.index_select(0, local)
+    wide = width.index_select(0, local)
+    line = ((index + 0.5) / wide).int()
+    cell = window.first[first:stop].index_select(0, local) + line * (window.columns - wide) + index
+    if window.around:
+        begin = (window.first[first:stop] % window.columns).index_select(0, local)
+        past = begin + index - line * wide >= window.columns
+        cell = cell - past.int() * window.columns
     triangle = local + first
-    if rays.order is None:
-        inside = column - window.column
-        inside = inside % rays.columns if window.columns == rays.columns else inside
-        return triangle, cell, (beam - window.beam) * window.columns + inside
-    triangle, ray = _listed(rays, triangle, cell)
-    return triangle, ray, ray
+    return (triangle, cell) if rays.order is None else _listed(rays, triangle, cell)
 
 
 def _listed(rays: Rays, triangle: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,36 +102,25 @@ def _listed(rays: Rays, triangle: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]
     return triangle.index_select(0, pair), ray
 
 
-def dot_rows(
-    plane: Float[Tensor, "t 12"], triangle: Tensor, direction: Float[Tensor, "3 rays"], ray: Tensor
-) -> list[Tensor]:
-    d = [axis.index_select(0, ray) for axis in direction]
-    p = plane.index_select(0, triangle)
-    return [torch.addcmul(torch.addcmul(p[:, k] * d[0], p[:, k + 1], d[1]), p[:, k + 2], d[2]) for k in (0, 3, 6)]
+def _inside(
+    plane: Float[Tensor, "12 t"],
+    triangle: Int[Tensor, " n"],
+    direction: Float[Tensor, "3 slots"],
+    slot: Int[Tensor, " n"],
+) -> Int64[Tensor, " hits"]:
+    """Which of the pairs hit: all three volumes positive."""
+    x, y, z = (axis.index_select(0, slot) for axis in direction)
+
+    def volume(k: int) -> Tensor:
+        a, b, c = (line.index_select(0, triangle) for line in plane[k : k + 3])
+        return a.mul_(x).addcmul_(b, y).addcmul_(c, z)
+
+    return (torch.minimum(torch.minimum(volume(0), volume(3)), volume(6)) >= 0).nonzero().squeeze(1)
 
 
-def _keep_nearest(
-    best: Tensor, found: Triangles, rays: Rays, slots: int, triangle: Tensor, ray: Tensor, slot: Tensor
-) -> None:
-    normal = found.plane.index_select(0, triangle).t()[9:]
-    distance = 1 / dot(normal, rays.direction.index_select(1, ray))[0]
-    key = (distance.contiguous().view(torch.int32).long() << 32) | triangle
-    at = found.row.index_select(0, triangle) * slots + slot
-    best.scatter_reduce_(0, at, torch.where(distance > 0, key, NO_HIT), "amin")
-
-
-def dot(plane: Float[Tensor, "m n"], direction: Float[Tensor, "3 n"]) -> Float[Tensor, "m/3 n"]:
-    """Dot product of every three lines of ``plane`` with ``direction``."""
-    return (plane.unflatten(0, (-1, 3)) * direction).sum(1)
-
-
-def _winners(best: Tensor, rays: Rays, window: _Window, slots: int) -> tuple[Tensor, Tensor, Tensor]:
-    at = (best < NO_HIT).nonzero().squeeze(1)
-    triangle = best.index_select(0, at) & 0xFFFFFFFF
-    row = torch.div(at, slots, rounding_mode="trunc")
-    slot = at - row * slots
-    if rays.order is not None:
-        return row, slot, triangle
-    beam = torch.div(slot, window.columns, rounding_mode="trunc")
-    column = (slot - beam * window.columns + window.column) % rays.columns
-    return row, (beam + window.beam) * rays.columns + column, triangle
+def _keep_nearest(best: Tensor, found: Triangles, window: _Window, triangle: Tensor, slot: Tensor) -> None:
+    normal = (axis.index_select(0, triangle) for axis in found.plane[9:])
+    volume = sum(axis.index_select(0, slot) * n for axis, n in zip(window.direction, normal, strict=True))
+    key = (volume.reciprocal().view(torch.int32).long() << 32) | triangle
+    at = found.row.index_select(0, triangle) * window.slots + slot
+    best.scatter_reduce_(0, at, torch.where(volume > 0, key, NO_HIT), "amin")

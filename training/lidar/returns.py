@@ -1,4 +1,4 @@
-"""What a scan returns, padded to one batch; choosing a subset of it; the organised frame that a driver would publish."""
+"""What a scan returns, padded to one batch; a subset of it; the organised frame that a driver publishes."""
 
 from dataclasses import dataclass, replace
 
@@ -38,9 +38,10 @@ class Returns:
 
     def keep(self, mask: Bool[Tensor, "b k"]) -> "Returns":
         """The returns that are also in ``mask``, closed up to the left."""
-        row, slot = (self.mask & mask).nonzero(as_tuple=True)
+        index = (self.mask & mask).flatten().nonzero().squeeze(1)
+        row = torch.div(index, self.mask.shape[1], rounding_mode="trunc")
         chosen = (self.points, self.face, self.barycentric, self.ray)
-        return pack(row, len(self), *(values[row, slot] for values in chosen))
+        return pack(row, len(self), *(values.flatten(0, 1).index_select(0, index) for values in chosen))
 
     def subset(self, max_points: int, generator: torch.Generator | None = None) -> "Returns":
         """At most ``max_points`` per row, chosen uniformly."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from gckpl_training.lidar.nearest import dot, nearest
+from gckpl_training.lidar.nearest import nearest
 from gckpl_training.lidar.rays import Rays, rays
 from gckpl_training.lidar.returns import Returns, pack
 from gckpl_training.lidar.sensors import Sensor
@@ -14,7 +14,7 @@ from gckpl_training.lidar.triangles import triangles
 
 # Faces x rows of one chunk, and ray-triangle pairs tested at a time: temporaries stay near the cache on a CPU.
 CHUNK_FACES = 1 << 17
-CHUNK_PAIRS = 1 << 17
+CHUNK_PAIRS = 1 << 16
 GPU_FACTOR = 64
 
 
@@ -42,13 +42,12 @@ def scan(
     factor = 1 if vertices.device.type == "cpu" else GPU_FACTOR
     step = max(1, factor * CHUNK_FACES // max(1, len(faces)))
     chunks = [
-        _scan_chunk(vertices[i : i + step], corners, chosen, pattern, offset[i : i + step], factor * CHUNK_PAIRS, i)
+        _within(sensor, i, _scan_rows(vertices[rows], corners, chosen, pattern, offset[rows], factor * CHUNK_PAIRS))
         for i in range(0, len(vertices), step)
+        for rows in (slice(i, i + step),)
     ]
-    row, points, *rest = (torch.cat(parts) for parts in zip(*chunks, strict=True)) if chunks else _nothing(vertices)
-    distance = points.norm(dim=1)
-    seen = ((distance >= sensor.min_range_m) & (distance <= sensor.max_range_m)).nonzero().squeeze(1)
-    returns = pack(row[seen], len(vertices), points[seen], *(values[seen] for values in rest))
+    row, *values = (torch.cat(parts) for parts in zip(*chunks, strict=True)) if chunks else _nothing(vertices)
+    returns = pack(row, len(vertices), *values)
     return returns if max_points is None else returns.subset(max_points, generator)
 
 
@@ -61,22 +60,30 @@ def _nothing(vertices: Tensor) -> list[Tensor]:
     return [index, vector, index, vector, index]
 
 
-def _scan_chunk(
-    vertices: Tensor, corners: Tensor, cull: Tensor, pattern: Rays, offset: Tensor, pairs: int, row0: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _within(sensor: Sensor, row0: int, flat: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The returns within the sensor's range limits, of rows counted from ``row0``."""
+    row, points, *rest = flat
+    distance = points.norm(dim=1)
+    seen = ((distance >= sensor.min_range_m) & (distance <= sensor.max_range_m)).nonzero().squeeze(1)
+    return tuple(values.index_select(0, seen) for values in (row + row0, points, *rest))
+
+
+def _scan_rows(
+    vertices: Tensor, corners: Tensor, cull: Tensor, pattern: Rays, offset: Tensor, pairs: int
+) -> tuple[Tensor, ...]:
     """Flat (row, point, face, barycentric, ray) of the nearest hits of these rows."""
     shift = _facing_column(vertices, offset, pattern)
     turn = offset + shift * pattern.step
     found = triangles(_turned(vertices, turn), corners, pattern, cull)
     row, ray, triangle = nearest(found, pattern, len(vertices), pairs)
     direction = pattern.direction.index_select(1, ray)
-    volumes = dot(found.plane.index_select(0, triangle).t(), direction)
+    volumes = (found.plane.index_select(1, triangle).unflatten(0, (4, 3)) * direction).sum(1)
     barycentric = volumes[:3] / volumes[:3].sum(0)
     points = (_turned_back(direction, turn.index_select(0, row)) / volumes[3]).t()
     if pattern.order is None:
         column = ray % pattern.columns
         ray = ray - column + (column + shift.index_select(0, row)) % pattern.columns
-    return row + row0, points, found.face.index_select(0, triangle), barycentric.t(), ray
+    return row, points, found.face.index_select(0, triangle), barycentric.t(), ray
 
 
 def _facing_column(vertices: Tensor, offset: Tensor, pattern: Rays) -> Int64[Tensor, " b"]:

@@ -25,7 +25,7 @@ class Triangles:
     row: Int64[Tensor, " n"]
     face: Int64[Tensor, " n"]
     cells: Footprint
-    plane: Float[Tensor, "n 12"]
+    plane: Float[Tensor, "12 n"]
 
     @property
     def counts(self) -> Int[Tensor, " n"]:
@@ -38,7 +38,6 @@ def triangles(
 ) -> Triangles:
     """Triangles that cover at least one cell and are neither degenerate nor, where ``cull``, seen from behind."""
     box = footprint(xyz, faces, rays)
-    # Two nonzero passes: the volumes cost more than the boxes.
     active = ((box.columns > 0) & (box.beams > 0)).flatten().nonzero().squeeze(1)
     rows = xyz.shape[2]
     face = torch.div(active, rows, rounding_mode="trunc")
@@ -47,7 +46,7 @@ def triangles(
     chosen = good.nonzero().squeeze(1)
     active = active.index_select(0, chosen)
     cells = Footprint(*(values.flatten().index_select(0, active) for values in box))
-    return Triangles(row.index_select(0, chosen), face.index_select(0, chosen), cells, plane.index_select(0, chosen))
+    return Triangles(row.index_select(0, chosen), face.index_select(0, chosen), cells, plane.index_select(1, chosen))
 
 
 def _planes(xyz: Tensor, faces: Tensor, face: Tensor, row: Tensor, cull: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +62,7 @@ def _planes(xyz: Tensor, faces: Tensor, face: Tensor, row: Tensor, cull: Tensor)
     good &= (volume < 0) | ~cull.index_select(0, face)
     # Crossing with an edge rather than with the far vertex keeps the small differences that float32 would lose.
     parts = (*_cross(v1, e12), *_cross(v2, e20), *_cross(v0, e01), *normal)
-    return torch.stack(parts, 1) / volume[:, None], good
+    return torch.stack(parts).div_(volume), good
 
 
 def _minus(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
