@@ -1,0 +1,50 @@
+"""Tables in the documents: rendered from JSON, and never edited by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gckpl_training.tables import ROOT, documents, filled, render
+
+MEASUREMENT = {
+    "date": "2030-01-02",
+    "commit": "abc1234",
+    "machine": {"cpu": "Abacus", "cores": 2, "gpu": None, "python": "3.11.7", "torch": "2.13.0", "threads": 1},
+    "rows": [
+        {"sensor": "spinner16", "crops_per_s": 12345, "median_ms": 1.2345},
+        {"sensor": "os1_128", "median_ms": 234.5},
+    ],
+}
+TABLE = """| sensor | crops per s | median ms |
+| --- | --- | --- |
+| spinner16 | 12,345 | 1.23 |
+| os1_128 |  | 234.5 |
+
+Measured 2030-01-02 at abc1234: Abacus, 2 cores, 1 threads, torch 2.13.0, Python 3.11.7.
+"""
+
+
+def test_a_measurement_becomes_a_table() -> None:
+    assert render(MEASUREMENT) == TABLE
+
+
+def test_a_gpu_goes_before_the_processor() -> None:
+    machine = MEASUREMENT["machine"] | {"gpu": "Loom"}
+    assert "abc1234: Loom, 1 threads" in render(MEASUREMENT | {"machine": machine})
+
+
+def test_only_marked_places_are_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").write_text(json.dumps(MEASUREMENT))
+    text = "a\n<!-- table: scan -->\nold\n<!-- end -->\nb\n<!-- table: other -->\n<!-- end -->\nc\n"
+    new = filled(text, tmp_path)
+    assert new == (
+        f"a\n<!-- table: scan -->\n{TABLE}<!-- end -->\nb\n<!-- table: other -->\nNot measured yet.\n<!-- end -->\nc\n"
+    )
+    assert filled(new, tmp_path) == new
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_documents_hold_what_was_measured(document: Path) -> None:
+    text = document.read_text()
+    assert filled(text, ROOT / "docs/benchmarks") == text, "run `make tables`"

@@ -1,0 +1,26 @@
+"""What `gckpl benchmark accuracy` measures: the network on people, motions and a sensor that training never saw."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gckpl_ros.estimate.checkpoint import load_network
+from gckpl_training.crops import CropConfig
+from gckpl_training.stage1_config import Stage1Config
+from gckpl_training.validate import Validation
+
+
+def accuracy_rows(weights: str = "", mocap: Path | None = None, people: int = 2000) -> list[dict[str, Any]]:
+    """Errors in cm by number of points on the person, all people last."""
+    device = torch.device("cpu")
+    config = Stage1Config(validation_people=people, crops=CropConfig(mocap=mocap))
+    figures = Validation(config, device)(load_network(weights))
+    bins = dict.fromkeys(key.split("/")[1] for key in figures if key.startswith("by_points/"))
+    return [_row(name, figures, f"by_points/{name}/") for name in bins] + [_row("all", figures, "", people)]
+
+
+def _row(name: str, figures: dict[str, float], prefix: str, people: int | None = None) -> dict[str, Any]:
+    count = int(figures[f"{prefix}people"]) if people is None else people
+    names = {"MPJPE_cm": "mpjpe", "PA-MPJPE_cm": "pa_mpjpe", "MPJPE_matched_cm": "mpjpe_matched"}
+    return {"points": name, "people": count} | {c: round(100 * figures[prefix + k], 1) for c, k in names.items()}

@@ -1,0 +1,75 @@
+"""The command `gckpl benchmark`: measurements of this machine as JSON, for the tables of README.md and docs/."""
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from gckpl_ros.errors import InputError
+from gckpl_training.stage1_config import commit
+
+Rows = list[dict[str, Any]]
+
+
+def main(
+    name: tyro.conf.Positional[Literal["replay", "simulate", "pipeline", "accuracy"]],
+    out: Annotated[Path, tyro.conf.arg(help="folder for NAME.json")] = Path("docs/benchmarks"),
+    recording: Annotated[Path | None, tyro.conf.arg(help="replay: this one; None: the simulated street")] = None,
+    mocap: Annotated[Path | None, tyro.conf.arg(help="accuracy: motions to measure on; None: procedural ones")] = None,
+    weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
+) -> None:
+    """Measure replay, simulation, the pipeline's stages (ms, medians) or accuracy (cm); write OUT/NAME.json."""
+    from rich.console import Console
+
+    from gckpl_training import accuracy, speed
+
+    measure: dict[str, Callable[[], Rows]] = {
+        "replay": partial(speed.replay_rows, recording, weights),
+        "simulate": speed.simulate_rows,
+        "pipeline": partial(speed.pipeline_rows, weights),
+        "accuracy": partial(accuracy.accuracy_rows, weights, mocap),
+    }
+    rows = measure[name]()
+    file = write(out / f"{name}.json", {"name": name, **circumstances(), "rows": rows})
+    for row in rows:
+        Console().print(row)
+    Console().print(f"written to {file}; `make tables` puts it into the documents")
+
+
+def circumstances() -> dict[str, Any]:
+    """When, on what, and of which commit a measurement is."""
+    import torch
+
+    machine = {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    return {"date": datetime.now(timezone.utc).date().isoformat(), "commit": commit(), "machine": machine}
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, as Linux knows it."""
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def write(file: Path, measurement: dict[str, Any]) -> Path:
+    """Write JSON beside, then rename; raises InputError where the folder cannot be written."""
+    beside = file.with_name(f".{file.name}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(measurement, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}; name another folder with --out") from error
+    return beside.replace(file)
