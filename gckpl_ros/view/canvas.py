@@ -1,6 +1,5 @@
 """A picture in the making: points by z-buffer in numpy, lines, discs and text by Pillow; drawn large, then reduced."""
 
-from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -64,19 +63,19 @@ class Canvas:
         if (depths > NEAR_M).all():
             self._draw.polygon([tuple(p) for p in (pixels * self._times).tolist()], _ink(colour, alpha))
 
-    def text(self, at: Sequence[float], text: str, colour: RGB, size: float = 13, anchor: str = "lm") -> None:
+    def text(self, at: tuple[float, float], text: str, colour: RGB, size: int = 13, anchor: str = "lm") -> None:
         """Text at a pixel; ``anchor`` is Pillow's (l, m, r by a, m, s)."""
-        font = _font(round(size * self._times))
-        self._draw.text((at[0] * self._times, at[1] * self._times), text, _ink(colour, 1), font, anchor)
+        font = _font(size * self._times)
+        self._draw.text((at[0] * self._times, at[1] * self._times), text, _ink(colour, 1.0), font, anchor)
 
-    def tag(self, at: Sequence[float], text: str, colour: RGB, size: float = 11) -> None:
+    def tag(self, at: tuple[float, float], text: str, colour: RGB, size: int = 11) -> None:
         """Text on a rounded label, centred at a pixel."""
-        font, times = _font(round(size * self._times)), self._times
+        font, times = _font(size * self._times), self._times
         half = (font.getlength(text) / 2 + 0.45 * size * times, 0.72 * size * times)
         x, y = at[0] * times, at[1] * times
         box = (x - half[0], y - half[1], x + half[0], y + half[1])
         self._draw.rounded_rectangle(box, half[1], _ink(colour, 0.95))
-        self._draw.text((x, y), text, _ink((0.04, 0.05, 0.07), 1), font, "mm")
+        self._draw.text((x, y), text, _ink((0.04, 0.05, 0.07), 1.0), font, "mm")
 
     def image(self) -> Image.Image:
         """The finished picture."""

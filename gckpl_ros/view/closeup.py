@@ -90,7 +90,7 @@ def _panel(
     truth = scene.truth_of(row)
     if truth is not None:
         thin_skeleton(canvas, truth, 1.6)
-    canvas.text((14, 20), name, mix(theme.grid, theme.text, 0.7), 13)
+    canvas.text((14.0, 20.0), name, mix(theme.grid, theme.text, 0.7), 13)
     return canvas.image()
 
 

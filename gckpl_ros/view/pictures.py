@@ -59,7 +59,7 @@ def picture(
             thin_skeleton(canvas, keypoints)
     _people(canvas, scene, tags)
     if caption:
-        canvas.text((16, 20), caption, mix(theme.grid, theme.text, 0.7), 13)
+        canvas.text((16.0, 20.0), caption, mix(theme.grid, theme.text, 0.7), 13)
     return canvas.image()
 
 
@@ -120,7 +120,8 @@ def _ring_label(canvas: Canvas, ring: Float32[np.ndarray, "n 3"], text: str) -> 
     places = np.flatnonzero(free & (depths > 1))
     if len(places):
         best = places[(pixels[places, 0] + 0.4 * pixels[places, 1]).argmax()]
-        canvas.text(pixels[best] + (0, -8), text, mix(canvas.theme.grid, canvas.theme.text, 0.45), 10, "mm")
+        x, y = pixels[best].tolist()
+        canvas.text((x, y - 8), text, mix(canvas.theme.grid, canvas.theme.text, 0.45), 10, "mm")
 
 
 def _cloud(canvas: Canvas, scene: Scene) -> None:

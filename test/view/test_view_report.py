@@ -1,0 +1,65 @@
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gckpl_ros.view.report import Figure, Summary, write_report
+from gckpl_ros.view.scene import Scene
+from gckpl_ros.view.tables import bars, dropped, stages
+
+SUMMARY = Summary(
+    "A <street>", "lead & more", [Figure("MPJPE", "5.0 cm")], {"By joint": {"nose": 4.0}}, [("go", "a > b")]
+)
+
+
+class Page(HTMLParser):
+    """Collects what a page shows and refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data.strip())
+
+
+@pytest.fixture
+def page(street: list[Scene], tmp_path: Path) -> Page:
+    path = write_report(tmp_path / "new", street, SUMMARY, instants=2)
+    assert {file.name for file in path.parent.iterdir()} == {"report.html", "animation.webp"}
+    return Page(path.read_text())
+
+
+def test_report_needs_nothing_from_outside_and_every_picture_opens(page: Page) -> None:
+    assert len(page.sources) == 1 + 2 * 3 + 2
+    for source in page.sources:
+        assert source.startswith("data:image/webp;base64,")
+        Image.open(BytesIO(b64decode(source.split(",")[1]))).verify()
+
+
+def test_report_says_what_it_was_told_and_what_it_counted(page: Page) -> None:
+    text = " ".join(page.words)
+    for words in ("A <street>", "lead & more", "5.0 cm", "nose", "a > b", "too few points", "truth", "5.0 cm"):
+        assert words in text
+    assert re.search(r"all stages\s+40\.0\s+40\.0", text)
+    assert re.search(r"too few points\s+5\b", text)
+
+
+def test_stages_are_median_and_95th_percentile() -> None:
+    text = stages([{"crop": float(ms)} for ms in range(101)])
+    assert re.findall(r'number">([\d.]+)<', text) == ["50.0", "95.0"] * 2
+    assert "No timings" in stages([{}])
+
+
+def test_nothing_dropped_and_values_that_are_not_numbers() -> None:
+    assert "Nothing was dropped" in dropped([{}, {"too_many": 0}])
+    assert "knee" not in bars("errors", {"knee": float("nan"), "hip": 2.0})
