@@ -23,21 +23,26 @@ def drop_out(returns: Returns, probability: float, generator: torch.Generator | 
 
 
 def mixed_pixels(
-    returns: Returns, probability: float, depth_m: float = 0.4, generator: torch.Generator | None = None
+    returns: Returns,
+    sensor: Sensor,
+    probability: float,
+    depth_m: float = 0.4,
+    generator: torch.Generator | None = None,
 ) -> Returns:
     """Smear returns at silhouettes backwards by up to ``depth_m``: the beam's spot also lit what lies behind.
 
     Call it before returns are dropped or sub-sampled, as a missing neighbour along the beam marks a silhouette.
     """
     shape, device = returns.mask.shape, returns.mask.device
-    struck = silhouettes(returns) & (torch.rand(shape, generator=generator, device=device) < probability)
+    struck = silhouettes(returns, sensor) & (torch.rand(shape, generator=generator, device=device) < probability)
     return _pushed(returns, torch.rand(shape, generator=generator, device=device) * depth_m * struck)
 
 
-def silhouettes(returns: Returns) -> Bool[Tensor, "b k"]:
-    """Returns whose neighbour along the beam is missing or more than 0.3 m farther away (grid sensors)."""
+def silhouettes(returns: Returns, sensor: Sensor) -> Bool[Tensor, "b k"]:
+    """Returns whose neighbour along the beam is missing or more than 0.3 m farther away."""
     distance, ray = returns.ranges, returns.ray
-    joined = ray[:, 1:] == ray[:, :-1] + 1
+    beam, column = ray // sensor.columns, ray % sensor.columns
+    joined = (beam[:, 1:] == beam[:, :-1]) & ((column[:, 1:] - column[:, :-1] - 1) % sensor.columns == 0)
     nearer = distance[:, 1:] - distance[:, :-1]
     edge = torch.ones_like(returns.mask)
     to_next, to_previous = edge.clone(), edge.clone()

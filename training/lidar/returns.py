@@ -39,7 +39,7 @@ class Returns:
     def keep(self, mask: Bool[Tensor, "b k"]) -> "Returns":
         """The returns that are also in ``mask``, closed up to the left."""
         index = (self.mask & mask).flatten().nonzero().squeeze(1)
-        row = torch.div(index, self.mask.shape[1], rounding_mode="trunc")
+        row = torch.div(index, max(1, self.mask.shape[1]), rounding_mode="trunc")
         chosen = (self.points, self.face, self.barycentric, self.ray)
         return pack(row, len(self), *(values.flatten(0, 1).index_select(0, index) for values in chosen))
 
