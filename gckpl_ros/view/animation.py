@@ -13,7 +13,7 @@ from gckpl_ros.view.pictures import camera_3d, camera_top, picture
 from gckpl_ros.view.scene import Scene, trails
 
 WIDE_PX, TOP_PX = (740, 480), (280, 480)
-QUALITY = 42
+QUALITY = 36
 
 
 def animation(scenes: Sequence[Scene], most_frames: int = 75, theme: Theme = DARK) -> bytes:
