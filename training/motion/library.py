@@ -54,6 +54,8 @@ class MotionLibrary:
         low = starts + whole.long()
         high = torch.minimum(low + 1, self._last[starts])
         fraction = (frame - whole).clamp(0, 1)[:, None]
+        if after_s == 0:  # a recorded frame: nothing to interpolate
+            return self._pose[low], self._translation[low]
         pose = slerp(self._pose[low], self._pose[high], fraction)
         return pose, torch.lerp(self._translation[low], self._translation[high], fraction)
 
