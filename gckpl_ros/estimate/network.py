@@ -1,0 +1,139 @@
+"""The keypoint network f(P) -> (Y, W) of GC-KPL (CVPR 2023, section 3.1), for any number of points per person.
+
+Permutation invariant and masked, pure torch. A few tokens (one per keypoint and some free ones), each with a place in
+space, attend to the points near them and move: the cost grows linearly with the points. The network sees the person
+turned so that the sensor looks along +x, and centred on its points: it need not learn where the sensor stands.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gckpl_ros.estimate.attention import PointBlock, TokenBlock, mlp
+from gckpl_ros.skeleton import NUM_KEYPOINTS, NUM_PARTS
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network; travels with its weights."""
+
+    width: int = 128
+    point_width: int = 64
+    heads: int = 4
+    layers: int = 3
+    free_tokens: int = 10
+    neighbours: int = 8
+    fourier_bands: int = 5
+
+
+class Prediction(NamedTuple):
+    """What the network says of b people; positions in metres in the input's frame."""
+
+    keypoints: Float[Tensor, "b 14 3"]
+    confidence_logit: Float[Tensor, "b 14"]
+    part_logits: Float[Tensor, "b n 15"]
+    steps: Float[Tensor, "l b 14 3"]
+    """Keypoints after each layer, for deep supervision; the last equals ``keypoints``."""
+
+
+class KeypointNetwork(nn.Module):
+    """Keypoints, their confidence, and the body part of every point."""
+
+    calibration: Tensor
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        width, point_width = config.width, config.point_width
+        self.embed = PointEmbedding(config)
+        self.tokens = nn.Parameter(torch.randn(NUM_KEYPOINTS + config.free_tokens, width) * 0.5)
+        self.places = nn.Parameter(torch.randn(NUM_KEYPOINTS + config.free_tokens, 3) * 0.3)
+        self.brief = nn.Linear(_CONTEXT, width)
+        self.point_brief = nn.Linear(_CONTEXT, point_width)
+        self.token_blocks = nn.ModuleList(TokenBlock(width, point_width, config.heads) for _ in range(config.layers))
+        self.point_blocks = nn.ModuleList(
+            PointBlock(point_width, width, config.heads) for _ in range(config.layers // 2)
+        )
+        self.parts = nn.Linear(point_width, NUM_PARTS)
+        self.confidence = mlp(width, width // 2, 1)
+        # Platt scaling fitted on held-out people after training: confidence = sigmoid(scale * logit + shift).
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def forward(
+        self, points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], views: Float[Tensor, "b 3"]
+    ) -> Prediction:
+        """Predict from points (m, relative to any origin near the person) and the vector sensor -> that origin."""
+        turn = _turn_to_sensor(views)
+        seen = (points @ turn) * mask[..., None]
+        centre = seen.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
+        seen = (seen - centre) * mask[..., None]
+        context = _context(views, centre[:, 0], mask)
+        features = self.embed(seen, mask) + self.point_brief(context)[:, None]
+        tokens = self.tokens + self.brief(context)[:, None]
+        places = self.places.expand(len(points), -1, -1)
+        steps = []
+        for depth, block in enumerate(self.token_blocks):
+            tokens, places = block(tokens, places, features, seen, mask)
+            steps.append(places[:, :NUM_KEYPOINTS])
+            if depth % 2 == 1:
+                features = self.point_blocks[depth // 2](features, seen, tokens, places)
+        placed = (torch.stack(steps) + centre) @ turn.transpose(-1, -2)
+        confidence = self.confidence(tokens[:, :NUM_KEYPOINTS].detach())[..., 0]
+        confidence = confidence * self.calibration[0] + self.calibration[1]
+        return Prediction(placed[-1], confidence, self.parts(features), placed)
+
+
+class PointEmbedding(nn.Module):
+    """Features of each point: Fourier features of its place, and the shape of its nearest neighbours."""
+
+    bands: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.neighbours = config.neighbours
+        self.register_buffer("bands", 2.0 ** torch.arange(config.fourier_bands) * torch.pi / 2, persistent=False)
+        self.place = mlp(3 + 6 * config.fourier_bands, config.point_width, config.point_width)
+        self.edge = mlp(3, 32, 32)
+        self.shape = nn.Linear(32, config.point_width)
+
+    def forward(self, points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
+        """Embed points in metres around the person's centre."""
+        angle = (points[..., None] * self.bands).flatten(-2)
+        features: Tensor = self.place(torch.cat([points, angle.sin(), angle.cos()], -1))
+        edges = _neighbour_offsets(points, mask, self.neighbours)
+        shape: Tensor = self.shape(self.edge(edges * 5.0).amax(2))  # offsets are a few decimetres at the most
+        return features + shape
+
+
+_CONTEXT = 8
+
+
+def _context(
+    view: Float[Tensor, "b 3"], centre: Float[Tensor, "b 3"], mask: Bool[Tensor, "b n"]
+) -> Float[Tensor, "b 8"]:
+    """Range, elevation, how many points, and where the origin (a detector's box centre) lies from them."""
+    distance = view.norm(dim=-1).clamp_min(0.1)
+    count = mask.sum(1).to(view.dtype)
+    columns = [distance.log(), view[:, 2] / distance, count.clamp_min(1).log(), (count / distance.square()).log1p()]
+    return torch.cat([torch.stack(columns, -1), centre.clamp(-2, 2), (count == 0).to(view.dtype)[:, None]], -1)
+
+
+def _turn_to_sensor(views: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """Rotation about z as a right factor: ``points @ turn`` has the sensor's line of sight along +x."""
+    azimuth = torch.atan2(views[:, 1], views[:, 0])
+    c, s, zero, one = azimuth.cos(), azimuth.sin(), torch.zeros_like(azimuth), torch.ones_like(azimuth)
+    return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).view(-1, 3, 3)
+
+
+def _neighbour_offsets(points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], k: int) -> Float[Tensor, "b n k 3"]:
+    """Offsets to the k nearest points (itself among them); fewer points repeat, offsets are capped at 0.5 m."""
+    b, n, _ = points.shape
+    with torch.no_grad():
+        square = (points * points).sum(-1)
+        distance = square[:, None] + square[:, :, None] - 2 * points @ points.transpose(1, 2)
+        nearest = distance.masked_fill(~mask[:, None], 1e4).topk(min(k, n), largest=False, sorted=False).indices
+    rows = torch.arange(b, device=points.device)[:, None, None]
+    return (points[rows, nearest] - points[:, :, None]).clamp(-0.5, 0.5) * mask[rows, nearest][..., None]

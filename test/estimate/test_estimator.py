@@ -1,0 +1,104 @@
+"""Weights on disk and the estimator: round trips, wrong files, and where the skeletons end up."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gckpl_ros.config import EstimateConfig
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.estimator import Estimator, choose_device
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.types import Crops
+
+TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    save_network(path, KeypointNetwork(TINY), {"stage": "test"})
+    return path
+
+
+def crops(origin: tuple[float, float, float], counts: tuple[int, ...] = (40, 12)) -> Crops:
+    rng = np.random.default_rng(0)
+    b, n = len(counts), max(counts)
+    origins = np.tile(np.float32(origin), (b, 1))
+    mask = np.arange(n) < np.array(counts)[:, None]
+    points = (rng.normal(0, 0.3, (b, n, 3)) * mask[..., None]).astype(np.float32)
+    index = np.where(mask, np.arange(n), -1)
+    return Crops(points, mask, index, origins, origins - np.float32([0, 0, 1]), np.array(counts))
+
+
+def test_a_saved_network_says_the_same(weights: Path) -> None:
+    again = weights.with_name("again.safetensors")
+    save_network(again, load_network(weights), {})
+    batch = crops((5, 0, 0))
+    first, second = (Estimator(load_network(path), torch.device("cpu"))(batch) for path in (weights, again))
+    np.testing.assert_array_equal(first.skeletons.keypoints, second.skeletons.keypoints)
+    assert [path.name for path in weights.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_skeletons_are_in_the_clouds_frame(weights: Path) -> None:
+    estimator = Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))
+    near, origin = crops((5, 0, 0)), np.float32([100, 200, 3])
+    far = Crops(near.points, near.mask, near.index, near.origins + origin, near.views, near.counts)
+    moved = estimator(far).skeletons.keypoints - estimator(near).skeletons.keypoints
+    np.testing.assert_allclose(moved, np.broadcast_to(origin, moved.shape), atol=1e-4)
+
+
+def test_probabilities(weights: Path) -> None:
+    estimate = Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))(crops((5, 0, 0)))
+    np.testing.assert_allclose(estimate.parts[0].sum(-1), 1, atol=1e-5)
+    assert not estimate.parts[1, 12:].any()  # padding has no part
+    np.testing.assert_allclose(estimate.skeletons.visibility, estimate.parts[..., :14].max(1), atol=1e-6)
+    assert ((estimate.skeletons.confidence > 0) & (estimate.skeletons.confidence < 1)).all()
+
+
+def test_nobody_in_nobody_out(weights: Path) -> None:
+    estimate = Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))(crops((5, 0, 0), (8,)))
+    assert len(estimate.skeletons) == 1
+    batch = crops((5, 0, 0), (8,))
+    none = Crops(*(getattr(batch, name)[:0] for name in ("points", "mask", "index", "origins", "views", "counts")))
+    assert len(Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))(none).skeletons) == 0
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read weights .*absent"):
+        load_network(tmp_path / "absent.safetensors")
+
+
+def test_a_file_that_is_no_weights_file(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"not weights at all")
+    with pytest.raises(InputError, match="cannot read weights"):
+        load_network(tmp_path / "a.safetensors")
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="not of format"):
+        load_network(tmp_path / "a.safetensors")
+
+
+def test_weights_of_another_shape_are_refused(weights: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(weights)
+    state["tokens"] = state["tokens"][:-1].clone()
+    save_file(state, weights, metadata)
+    with pytest.raises(InputError, match="do not fit"):
+        load_network(weights)
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(InputError, match="cannot be used"):
+        choose_device("abacus")
