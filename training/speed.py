@@ -25,7 +25,10 @@ PEOPLE: Final = (1, 2, 6, 16, 32)
 
 
 def simulate_rows(people: int = 128, repeats: int = 3) -> list[dict[str, Any]]:
-    """Bare bodies scanned per second, and whole training crops (posed, dressed, placed, scanned, augmented)."""
+    """Bare bodies scanned per second, and whole training crops (posed, dressed, placed, scanned, augmented).
+
+    A training source may cut more than one crop, each with its own noise and augmentation, out of one scan.
+    """
     return [simulate_row(model, distance, people, repeats) for model in SENSORS.values() for distance in RANGES_M]
 
 
@@ -43,7 +46,7 @@ def simulate_row(model: Sensor, distance: float, people: int, repeats: int) -> d
         "range_m": int(distance),
         "returns_per_body": round(returns.mask.sum().item() / people, 1),
         "bodies_scanned_per_s": round(people / scan_s),
-        "training_crops_per_s": round(people / crop_s),
+        "training_crops_per_s": round(people * source.views / crop_s),
     }
 
 
