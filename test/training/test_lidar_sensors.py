@@ -75,7 +75,7 @@ def test_mid360_covers_its_field_evenly_and_does_not_repeat():
         # A frame is 1.006 turns: the doubled 0.6 % (124 rays) may fall into one of the 36 bins.
         assert counts.max() < 1.25 * counts.mean()
     # Nearest ray of the next frame: as far as an unrelated ray would be, not at the same place.
-    later = torch.stack(model.directions(0.1), 1)
+    later = model.directions(0.1).T
     gap = torch.cdist(torch.stack((azimuth, elevation), 1)[::50], later).min(1).values
     assert gap.median() > math.radians(0.1)
 
