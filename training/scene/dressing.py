@@ -49,6 +49,8 @@ class Wardrobe:
         self._trunk = _trunk(local, joints)
         self._thighs = [_thigh(side, body.parts, local, joints) for side in ("left", "right")]
         self.faces, self.labels = _topology(body)
+        # The first vertices: body, hat and skirt, not what is carried.
+        self.vertices_worn = len(body.parts) + HAT_RINGS * HAT_POINTS + SKIRT_RINGS * SKIRT_POINTS
 
     def __call__(self, posed: "Posed", outfit: Outfit) -> Meshes:
         """One mesh per posed person in that person's outfit, in the frame of the pose."""

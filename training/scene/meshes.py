@@ -45,7 +45,7 @@ def background(vertices: Float[Tensor, "b v 3"], faces: Int64[Tensor, "f 3"]) ->
 
 def boxes(
     centers: Float[Tensor, "b m 3"], axes: Float[Tensor, "b m 3 3"], sizes: Float[Tensor, "b m 3"]
-) -> Float[Tensor, "b m*8 3"]:
+) -> Float[Tensor, "b v 3"]:
     """Corners of m boxes per row; the columns of ``axes`` are the directions of length, width, height."""
     signs = torch.tensor([-0.5, 0.5], device=centers.device)
     corners = torch.cartesian_prod(signs, signs, signs)
@@ -53,7 +53,7 @@ def boxes(
     return (centers[:, :, None] + local @ axes.transpose(-1, -2)).flatten(1, 2)
 
 
-def box_faces(count: int, device: torch.device | None = None) -> Int64[Tensor, "count*12 3"]:
+def box_faces(count: int, device: torch.device | None = None) -> Int64[Tensor, "f 3"]:
     """Twelve triangles for each of ``count`` boxes whose corners ``boxes`` made."""
     quads = torch.tensor([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
     one = torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).to(device)
@@ -71,7 +71,7 @@ def tube_faces(rings: int, points: int, device: torch.device | None = None) -> I
     return torch.cat([lower, upper]).reshape(-1, 3)
 
 
-def circle(points: int, device: torch.device | None = None) -> Float[Tensor, "points 2"]:
+def circle(points: int, device: torch.device | None = None) -> Float[Tensor, "n 2"]:
     """Unit vectors evenly round a circle."""
     angle = torch.arange(points, device=device) * (2 * torch.pi / points)
     return torch.stack([angle.cos(), angle.sin()], -1)
