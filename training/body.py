@@ -32,6 +32,10 @@ class Posed:
     joints: Float[Tensor, "b 22 3"]
     keypoints: Float[Tensor, "b 14 3"]
 
+    def rows(self, index: Tensor) -> "Posed":
+        """The chosen bodies."""
+        return Posed(self.vertices[index], self.joints[index], self.keypoints[index])
+
 
 @runtime_checkable
 class Body(Protocol):

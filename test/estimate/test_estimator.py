@@ -69,7 +69,7 @@ def test_nobody_in_nobody_out(weights: Path) -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read weights .*absent"):
+    with pytest.raises(InputError, match=r"cannot read weights .*absent"):
         load_network(tmp_path / "absent.safetensors")
 
 

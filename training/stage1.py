@@ -1,0 +1,135 @@
+"""Stage I of GC-KPL (CVPR 2023, section 3.1): the network learns keypoints and parts from simulated crops."""
+
+import json
+import time
+from copy import deepcopy
+from dataclasses import asdict
+
+import torch
+from rich.progress import Progress, TaskID
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from gckpl_ros.adapt.supervised import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
+from gckpl_ros.estimate.checkpoint import save_network
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_training.batch import CropBatch
+from gckpl_training.crops import CropSource
+from gckpl_training.stage1_config import Stage1Config
+from gckpl_training.validate import Validation
+
+
+class Stage1:
+    """A training run: everything that a checkpoint holds, and the steps that change it."""
+
+    def __init__(self, config: Stage1Config) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.step, self.best = config, 0, float("inf")
+        self.device = torch.device(config.device)
+        self.network = KeypointNetwork(config.network).to(self.device)
+        self.averaged = deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
+        self.source = CropSource(config.crops, config.seed, self.device, split="train")
+        self.batches: list[CropBatch] = []
+
+    def run(self) -> dict[str, float]:
+        """Train to the configured step; resumes from ``last.pt`` where there is one. Returns the last validation."""
+        out = self.config.out
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text(json.dumps(asdict(self.config), indent=1, default=str) + "\n")
+        self.resume()
+        validation, result = Validation(self.config, self.device), dict[str, float]()
+        with SummaryWriter(out / "tensorboard") as log, Progress(transient=True) as progress:
+            bar = progress.add_task("stage 1", total=self.config.steps, completed=self.step)
+            saved = time.monotonic()
+            while self.step < self.config.steps:
+                losses = self.train_step(self.next_batch())
+                self._report(log, progress, bar, losses)
+                last = self.step == self.config.steps
+                if self.step % self.config.validate_every == 0 or last:
+                    result = self.validate(validation, log)
+                if last or time.monotonic() - saved > self.config.checkpoint_every_s:
+                    self.save()
+                    saved = time.monotonic()
+        return result
+
+    def next_batch(self) -> CropBatch:
+        """The next simulated batch; a pool of crops is simulated at once and cut into batches of similar size."""
+        if not self.batches:
+            pool = self.source.draw(self.config.batch_size * self.config.pool_batches)
+            self.batches = pool.split(self.config.batch_size, self.source.generator)
+        return self.batches.pop()
+
+    def train_step(self, batch: CropBatch) -> dict[str, float]:
+        """One optimiser step and one step of the moving average."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * config.schedule(self.step)
+        lower = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[config.precision]
+        with torch.autocast(self.device.type, dtype=lower, enabled=lower is not None):
+            prediction = self.network(batch.points, batch.mask, batch.views)
+        keypoints = keypoint_loss(prediction.steps.float(), batch.keypoints)
+        parts = segmentation_loss(prediction.part_logits.float(), batch.labels, batch.mask)
+        sure = confidence_loss(prediction.confidence_logit.float(), prediction.keypoints.float(), batch.keypoints)
+        loss = stage1_loss(keypoints, parts, config.lambda_kp, config.lambda_seg) + sure
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self._average()
+        error = (prediction.keypoints.detach() - batch.keypoints).norm(dim=-1).mean()
+        named = {"loss": loss, "keypoints": keypoints, "parts": parts, "confidence": sure, "mpjpe": error}
+        return {name: float(value.detach()) for name, value in named.items()}
+
+    def validate(self, validation: Validation, log: SummaryWriter) -> dict[str, float]:
+        """Measure the averaged network, note it, and keep it where it is the best so far."""
+        result = validation(self.averaged)
+        for name, value in result.items():
+            log.add_scalar(f"validation/{name}", value, self.step)
+        with (self.config.out / "validation.jsonl").open("a") as lines:
+            lines.write(json.dumps({"step": self.step, **result}) + "\n")
+        save_network(self.config.out / "last.safetensors", self.averaged, self.config.provenance(self.step))
+        if result["mpjpe"] < self.best:
+            self.best = result["mpjpe"]
+            save_network(self.config.out / "best.safetensors", self.averaged, self.config.provenance(self.step))
+        return result
+
+    def save(self) -> None:
+        """Write ``last.pt``: beside, then rename, so that a killed run can resume."""
+        held = {name: getattr(self, name).state_dict() for name in _STATEFUL}
+        held |= {"step": self.step, "best": self.best, "source": self.source.generator.get_state()}
+        beside = self.config.out / ".last.pt.tmp"
+        torch.save(held, beside)
+        beside.replace(self.config.out / "last.pt")
+
+    def resume(self) -> None:
+        """Continue from ``last.pt`` where there is one; batches in flight are drawn anew."""
+        path = self.config.out / "last.pt"
+        if not path.exists():
+            return
+        held = torch.load(path, map_location=self.device, weights_only=True)
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(held[name])
+        self.step, self.best = held["step"], held["best"]
+        self.source.generator.set_state(held["source"].cpu())
+
+    def _average(self) -> None:
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+
+    def _report(self, log: SummaryWriter, progress: Progress, bar: TaskID, losses: dict[str, float]) -> None:
+        progress.update(bar, completed=self.step, description=f"stage 1, error {losses['mpjpe'] * 100:.1f} cm")
+        if self.step % 20 == 0:
+            for name, value in losses.items():
+                log.add_scalar(f"train/{name}", value, self.step)
+
+
+_STATEFUL = ("network", "averaged", "optimizer", "scaler")

@@ -1,0 +1,58 @@
+"""The settings of Stage I; kept beside the weights of every run."""
+
+import subprocess
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from gckpl_ros.estimate.network import NetworkConfig
+from gckpl_training.crops import CropConfig
+
+
+@dataclass(frozen=True)
+class Stage1Config:
+    """Train the network on simulated crops (GC-KPL, Stage I); resumes where a former run in ``out`` stopped."""
+
+    out: Path = Path("runs/stage1")
+    """Folder of this run: checkpoints, weights, logs."""
+    steps: int = 30_000
+    batch_size: int = 64
+    pool_batches: int = 16
+    """Crops are simulated in pools of this many batches, then sorted by size."""
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 500
+    decay_fraction: float = 0.3
+    """The learning rate is constant, then falls linearly to zero over this last share of the steps."""
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.998
+    lambda_kp: float = 0.5
+    lambda_seg: float = 1.0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "cpu"
+    seed: int = 0
+    validate_every: int = 1000
+    validation_people: int = 2000
+    checkpoint_every_s: float = 120.0
+    crops: CropConfig = field(default_factory=CropConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def schedule(self, step: int) -> float:
+        """Factor of the learning rate at a step: warm-up, constant, linear decay."""
+        left = (self.steps - step) / max(1.0, self.decay_fraction * self.steps)
+        return min((step + 1) / max(1, self.warmup_steps), 1.0, left)
+
+    def provenance(self, step: int) -> dict[str, str]:
+        """Where weights come from, for their metadata."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        return {"stage": "1", "step": str(step), "seed": str(self.seed), "commit": commit(), "date": now}
+
+
+def commit() -> str:
+    """The commit of the source tree, or ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
