@@ -1,6 +1,7 @@
 """The command `gckpl sim`: the demo street as a recording with clouds, transforms and truth, for any ROS 2 tool."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from gckpl_ros.io.typestore import MessageTypes
 from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks, TrackState
 from gckpl_training.street import Scan, Street
-from gckpl_training.street.street import LIDAR_FRAME
+from gckpl_training.street.street import LIDAR_FRAME, START_NS
 
 CLOUD, TRUTH, DETECTIONS = "/lidar/points", "/truth/skeletons", "/detections"
 TOPICS = {
@@ -41,15 +42,31 @@ def main(
     """Simulate a street with seven people and a moving LiDAR, and write it as a rosbag2 recording with truth."""
     topics = TOPICS | ({DETECTIONS: "vision_msgs/msg/Detection3DArray"} if detections else {})
     writer = BagWriter(out, topics)
-    street = Street(seed, sensor, seconds)
     rng = np.random.default_rng(seed)
-    with writer, torch.no_grad():
-        for number, scan in enumerate(track(street.scans(), "scans", len(street), transient=True)):
-            messages = _static(scan, writer.types) if number == 0 else []
-            for topic, message in (*messages, *_messages(scan, writer.types)):
-                writer.write(topic, scan.cloud.stamp_ns, message)
-            if detections:
-                writer.write(DETECTIONS, scan.cloud.stamp_ns, detection_message(scan, detect(scan, rng), writer.types))
+    with _one_thread(), torch.no_grad():
+        street = Street(seed, sensor, seconds)
+        with writer:
+            for scan in track(street.scans(), "scans", len(street), transient=True):
+                _write(writer, scan, detect(scan, rng) if detections else None)
+
+
+def _write(writer: BagWriter, scan: Scan, found: Boxes | None) -> None:
+    messages = list(_messages(scan, writer.types))
+    if found is not None:
+        messages.append((DETECTIONS, detection_message(scan, found, writer.types)))
+    for topic, message in messages:
+        writer.write(topic, scan.cloud.stamp_ns, message)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A scan is many small operations: threads bring little, and on a busy machine waiting for them costs tenfold."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def truth(scan: Scan) -> Frame:
@@ -95,15 +112,17 @@ def _messages(scan: Scan, types: MessageTypes) -> Iterator[tuple[str, Any]]:
     header = to_header(scan.cloud.stamp_ns, scan.cloud.frame_id, types)
     T_odom_base = scan.T_odom_sensor.copy()
     T_odom_base[2, 3] = 0
+    if scan.cloud.stamp_ns == START_NS:
+        yield "/tf_static", _static(scan, types)
     yield "/tf", _transforms([("odom", "base_link", T_odom_base)], scan, types)
     yield CLOUD, from_points(scan.cloud.points, header, types, {"intensity": scan.intensity})
     yield TRUTH, to_skeleton_array(truth(scan), types)
 
 
-def _static(scan: Scan, types: MessageTypes) -> list[tuple[str, Any]]:
+def _static(scan: Scan, types: MessageTypes) -> Any:
     T_base_lidar = np.eye(4)
     T_base_lidar[2, 3] = scan.T_odom_sensor[2, 3]
-    return [("/tf_static", _transforms([("base_link", LIDAR_FRAME, T_base_lidar)], scan, types))]
+    return _transforms([("base_link", LIDAR_FRAME, T_base_lidar)], scan, types)
 
 
 def _transforms(links: Sequence[tuple[str, str, np.ndarray]], scan: Scan, types: MessageTypes) -> Any:
