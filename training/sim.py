@@ -42,9 +42,8 @@ def main(
     """Simulate a street with seven people and a moving LiDAR, and write it as a rosbag2 recording with truth."""
     topics = TOPICS | ({DETECTIONS: "vision_msgs/msg/Detection3DArray"} if detections else {})
     writer = BagWriter(out, topics)
-    rng = np.random.default_rng(seed)
     with _one_thread(), torch.no_grad():
-        street = Street(seed, sensor, seconds)
+        street, rng = Street(seed, sensor, seconds), np.random.default_rng(seed)
         with writer:
             for scan in track(street.scans(), "scans", len(street), transient=True):
                 _write(writer, scan, detect(scan, rng) if detections else None)

@@ -146,6 +146,11 @@ def test_a_bad_length_is_refused(seconds: float):
         Street(0, "spinner16", seconds)
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(InputError, match="seed"):
+        Street(-1, "spinner16", 1.0)
+
+
 def test_recording_holds_cloud_truth_transforms_and_detections(tmp_path: Path, scans: Sequence[Scan]):
     out = tmp_path / "street.mcap"
     sim.main(out, "spinner16", SECONDS, 3, True)

@@ -52,9 +52,11 @@ class Street:
     """A seeded street of houses, cars, trees and seven people; ``scans()`` drives a LiDAR through it at 10 Hz."""
 
     def __init__(self, seed: int = 0, sensor_name: str = "spinner32", seconds: float = 15.0) -> None:
-        """Raises InputError for an unknown sensor or a length that is not positive."""
+        """Raises InputError for an unknown sensor, a bad seed, or a length that is not positive."""
         if not 0 < seconds <= 120:
             raise InputError(f"seconds = {seconds}: a street lasts more than 0 and at most 120 s")
+        if not 0 <= seed < 2**32:
+            raise InputError(f"seed = {seed}: give a whole number from 0 to {2**32 - 1}")
         self.sensor = sensor(sensor_name)
         self._seed, self._generator = seed, torch.Generator().manual_seed(seed)
         self._times = torch.arange(max(1, round(seconds / PERIOD_S))) * PERIOD_S
