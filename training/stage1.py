@@ -15,6 +15,7 @@ from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropSource
+from gckpl_training.parallel import Parallel
 from gckpl_training.stage1_config import Stage1Config
 from gckpl_training.validate import Validation
 
@@ -26,22 +27,27 @@ class Stage1:
         torch.manual_seed(config.seed)
         self.config, self.step, self.best = config, 0, float("inf")
         self.device = torch.device(config.device)
+        self.parallel = Parallel(self.device)
         self.network = KeypointNetwork(config.network).to(self.device)
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
-        self.source = CropSource(config.crops, config.seed, self.device, split="train")
+        self.source = CropSource(config.crops, config.seed + 1000 * self.parallel.rank, self.device, split="train")
         self.batches: list[CropBatch] = []
 
     def run(self) -> dict[str, float]:
         """Train to the configured step; resumes from ``last.pt`` where there is one. Returns the last validation."""
-        out = self.config.out
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.json").write_text(json.dumps(asdict(self.config), indent=1, default=str) + "\n")
+        self.config.out.mkdir(parents=True, exist_ok=True)
         self.resume()
-        validation, result = Validation(self.config, self.device), dict[str, float]()
+        result = self._lead() if self.parallel.leads else self._follow()
+        self.parallel.close()
+        return result
+
+    def _lead(self) -> dict[str, float]:
+        out, validation, result = self.config.out, Validation(self.config, self.device), dict[str, float]()
+        (out / "config.json").write_text(json.dumps(asdict(self.config), indent=1, default=str) + "\n")
         with SummaryWriter(out / "tensorboard") as log, Progress(transient=True) as progress:
             bar = progress.add_task("stage 1", total=self.config.steps, completed=self.step)
             saved = time.monotonic()
@@ -56,11 +62,17 @@ class Stage1:
                     saved = time.monotonic()
         return result
 
+    def _follow(self) -> dict[str, float]:
+        while self.step < self.config.steps:
+            self.train_step(self.next_batch())
+        return {}
+
     def next_batch(self) -> CropBatch:
-        """The next simulated batch; a pool of crops is simulated at once and cut into batches of similar size."""
+        """The next batch: a pool of crops is simulated at once and cut into batches of similar size, several times."""
         if not self.batches:
             pool = self.source.draw(self.config.batch_size * self.config.pool_batches)
-            self.batches = pool.split(self.config.batch_size, self.source.generator)
+            for _ in range(self.config.pool_passes):
+                self.batches += pool.split(self.config.batch_size, self.source.generator)
         return self.batches.pop()
 
     def train_step(self, batch: CropBatch) -> dict[str, float]:
@@ -78,6 +90,7 @@ class Stage1:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
+        self.parallel.average([value.grad for value in self.network.parameters() if value.grad is not None])
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -117,7 +130,10 @@ class Stage1:
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(held[name])
         self.step, self.best = held["step"], held["best"]
-        self.source.generator.set_state(held["source"].cpu())
+        if self.parallel.leads:
+            self.source.generator.set_state(held["source"].cpu())
+        else:
+            self.source.generator.manual_seed(self.config.seed + 1000 * self.parallel.rank + self.step)
 
     def _average(self) -> None:
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))

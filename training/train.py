@@ -19,4 +19,5 @@ def main(
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}: pip install 'gckpl_ros[train]'") from error
     result = Stage1(config).run()
-    Console().print(f"MPJPE {result['mpjpe'] * 100:.1f} cm on held-out people; weights in {config.out}")
+    if result:
+        Console().print(f"MPJPE {result['mpjpe'] * 100:.1f} cm on held-out people; weights in {config.out}")

@@ -93,7 +93,7 @@ def test_augmentations_remove_what_they_should() -> None:
 
 def test_two_steps_then_resume_to_four(tmp_path: Path) -> None:
     config = Stage1Config(
-        out=tmp_path, steps=2, batch_size=4, pool_batches=1, validate_every=2, validation_people=8,
+        out=tmp_path, steps=2, batch_size=4, pool_batches=1, pool_passes=1, validate_every=2, validation_people=8,
         crops=replace(PLAIN, max_points=48, validation_sensors=("os1_64",)), network=TINY,
     )  # fmt: skip
     Stage1(config).run()
