@@ -41,7 +41,6 @@ setup(
         "torch>=2.4",
         "numpy>=1.26",
         "scipy>=1.11",
-        "open3d-cpu>=0.18",
         "pydantic>=2.5",
         "pyyaml>=6",
         "jaxtyping>=0.2.28",
@@ -51,11 +50,12 @@ setup(
         "safetensors>=0.4",
         "roma>=1.5",
         "matplotlib>=3.8",
+        "pillow>=10.1",
     ],
     extras_require={
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*TRAIN, *VISION, *DEVELOP],
+        "dev": [*TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

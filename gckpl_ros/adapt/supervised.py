@@ -7,7 +7,8 @@ from torch.nn import functional
 
 def keypoint_loss(predicted: Float[Tensor, "*l b k 3"], truth: Float[Tensor, "b k 3"]) -> Float[Tensor, ""]:
     """L_kp: Euclidean error in metres, summed over a person's keypoints, mean over people (and layers)."""
-    return (predicted - truth).norm(dim=-1).sum(-1).mean()
+    error: Tensor = (predicted - truth).norm(dim=-1)
+    return error.sum(-1).mean()
 
 
 def segmentation_loss(
@@ -16,7 +17,8 @@ def segmentation_loss(
     """L_seg = - sum_i sum_j W_ij log W_hat_ij with one-hot W, as the mean over real points; 0 without points."""
     if not mask.any():
         return logits.sum() * 0.0
-    return functional.cross_entropy(logits[mask], labels[mask])
+    loss: Tensor = functional.cross_entropy(logits[mask], labels[mask])
+    return loss
 
 
 def confidence_loss(

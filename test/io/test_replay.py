@@ -191,7 +191,9 @@ def test_no_output_and_a_reason_if_no_cloud_can_be_used(tmp_path, config):
     assert [path.name for path in tmp_path.iterdir()] == ["in.mcap"]
 
 
-@pytest.mark.parametrize("offset_ms, tolerance_ms, people", [(20, None, 1), (70, None, 0), (70, 80.0, 1), (20, 10.0, 0)])
+@pytest.mark.parametrize(
+    "offset_ms, tolerance_ms, people", [(20, None, 1), (70, None, 0), (70, 80.0, 1), (20, 10.0, 0)]
+)
 def test_detections_belong_to_a_cloud_of_nearly_the_same_stamp(tmp_path, config, offset_ms, tolerance_ms, people):
     scans = [(i, "/lidar/points", cloud(i)) for i in range(11)]  # 10 Hz: half a scan is 50 ms
     source = record(
