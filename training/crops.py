@@ -1,6 +1,6 @@
 """Labelled person crops, simulated on the fly on the training device: pose, dress, place, scan, box, crop, augment."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -45,6 +45,21 @@ class CropConfig:
     hide_chance: float = 0.25
     blob_chance: float = 0.25
     jitter_m: float = 0.02
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+    def eased(self, difficulty: float) -> "CropConfig":
+        """The same, easier: chances scaled by ``difficulty`` (0..1), ranges cut; at 0 whole people, near and alone."""
+        if difficulty >= 1:
+            return self
+        low, high = self.range_m
+        near = min(high, 3 * low)
+        chances = ("thin_chance", "thin_beams_chance", "hide_chance", "blob_chance", "jitter_m")
+        return replace(
+            self,
+            range_m=(low, near * (high / near) ** difficulty),
+            surroundings=self.surroundings.scaled(difficulty),
+            **{name: getattr(self, name) * difficulty for name in chances},
+        )
 
 
 # More returns in one box than this are thinned before anything else looks at them.
@@ -60,18 +75,19 @@ class CropSource:
         self.views = config.views if self.training else 1
         self.generator = torch.Generator(device).manual_seed(seed)
         self.body = load_body(device=device)
-        self.wardrobe, self.surroundings = Wardrobe(self.body), Surroundings()
+        self.wardrobe = Wardrobe(self.body)
         names = config.sensors if self.training else config.validation_sensors
         self.sensors = [sensor(name) for name in names]
         clips = read_mocap(config.mocap, split) if config.mocap else []
         self.library = MotionLibrary(clips, device) if clips else None
 
-    def draw(self, people: int) -> CropBatch:
+    def draw(self, people: int, difficulty: float = 1.0) -> CropBatch:
         """``people`` crops with at least ``min_points`` returns, sensors in equal shares."""
+        config = self.config.eased(difficulty)
         parts, found = [], 0
         while found < people:
             for model in self.sensors:
-                parts += self.scan_people(-(-people // len(self.sensors)), model)
+                parts += self.scan_people(-(-people // len(self.sensors)), model, config)
             found = sum(map(len, parts))
         chosen = torch.randperm(found, generator=self.generator, device=self.device)[:people]
         return turned(_join(parts).rows(chosen), self.generator)
@@ -87,15 +103,15 @@ class CropSource:
         pose = torch.where(flip[:, None, None, None], mirror_pose(pose), pose)
         return turn(pose, 2 * torch.pi * torch.rand(n, generator=g, device=device))
 
-    def scan_people(self, n: int, model: Sensor) -> list[CropBatch]:
+    def scan_people(self, n: int, model: Sensor, config: CropConfig) -> list[CropBatch]:
         """Simulate n people in front of one sensor; those with too few returns are left out."""
-        g, config = self.generator, self.config
+        g = self.generator
         zeros = torch.zeros(n, 3, device=self.device)
         posed = ground(self.body(self.body.sample_betas(n, g), self.poses(n), zeros))
         meshes = self.wardrobe(posed, sample_outfit(n, g))
         low, high = (torch.tensor(value, device=self.device).log() for value in config.range_m)
         distance = (low + (high - low) * torch.rand(n, generator=g, device=self.device)).exp().sort().values
-        scene = self.surroundings(meshes, posed, distance, model.mount_height_m, g)
+        scene = config.surroundings(meshes, posed, distance, model.mount_height_m, g)
         faces, labels = scene.meshes.faces, scene.meshes.labels
         body = torch.arange(len(faces), device=self.device) < len(self.body.faces)
         crops = []
@@ -103,11 +119,11 @@ class CropSource:
             ROWS
         ):  # people of like range: like counts, little padding
             returns = scan(scene.meshes.vertices[rows], faces, model, cull=body, generator=g)
-            crops += [self._crop(returns, labels, scene.posed.rows(rows), model) for _ in range(self.views)]
+            crops += [self._crop(returns, labels, scene.posed.rows(rows), model, config) for _ in range(self.views)]
         return crops
 
-    def _crop(self, returns: Returns, labels: Tensor, posed: Posed, model: Sensor) -> CropBatch:
-        g, config = self.generator, self.config
+    def _crop(self, returns: Returns, labels: Tensor, posed: Posed, model: Sensor, config: CropConfig) -> CropBatch:
+        g = self.generator
         center, size, yaw = detector_boxes(posed, g, config.box_shift_m)
         size = size + 2 * config.margin_m
         returns = returns.keep(inside(returns.points - center[:, None], size, yaw)).subset(MOST_RETURNS, g)
@@ -178,7 +194,7 @@ def _join(parts: list[CropBatch]) -> CropBatch:
             tensors = [pad_sequence_to(tensor, widest) for tensor in tensors]
         return torch.cat(tensors)
 
-    return CropBatch(**{field.name: joined(field.name) for field in fields(CropBatch)})
+    return CropBatch(**{one.name: joined(one.name) for one in fields(CropBatch)})
 
 
 def pad_sequence_to(tensor: Tensor, length: int) -> Tensor:

@@ -70,7 +70,9 @@ class Stage1:
     def next_batch(self) -> CropBatch:
         """The next batch: a pool of crops is simulated at once and cut into batches of similar size, several times."""
         if not self.batches:
-            pool = self.source.draw(self.config.batch_size * self.config.pool_batches)
+            pool = self.source.draw(
+                self.config.batch_size * self.config.pool_batches, self.config.difficulty(self.step)
+            )
             for _ in range(self.config.pool_passes):
                 self.batches += pool.split(self.config.batch_size, self.source.generator)
         return self.batches.pop()

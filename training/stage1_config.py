@@ -23,6 +23,10 @@ class Stage1Config:
     """Crops are simulated in pools of this many batches, then sorted by size."""
     pool_passes: int = 2
     """How often each pool is used; simulating takes a third of the time of a step on a CPU."""
+    easy_steps: int = 2500
+    """Start with whole people, near and alone: facing a person's clutter at once, training stays at a mean pose."""
+    ramp_steps: int = 4000
+    """Steps over which crops then reach their full difficulty."""
     learning_rate: float = 2e-3
     warmup_steps: int = 500
     decay_fraction: float = 0.3
@@ -45,6 +49,10 @@ class Stage1Config:
         """Factor of the learning rate at a step: warm-up, constant, linear decay."""
         left = (self.steps - step) / max(1.0, self.decay_fraction * self.steps)
         return min((step + 1) / max(1, self.warmup_steps), 1.0, left)
+
+    def difficulty(self, step: int) -> float:
+        """Of the crops at a step, 0..1."""
+        return min(1.0, max(0.0, (step - self.easy_steps) / max(1, self.ramp_steps)))
 
     def provenance(self, step: int) -> dict[str, str]:
         """Where weights come from, for their metadata."""

@@ -39,6 +39,11 @@ class Surroundings:
     tilt_deg: float = 5.0
     roughness_m: float = 0.02
 
+    def scaled(self, factor: float) -> "Surroundings":
+        """The same, everything that stands around ``factor`` times as often."""
+        kinds = ("wall", "pole", "bin", "occluder", "second_person")
+        return replace(self, **{kind: getattr(self, kind) * factor for kind in kinds})
+
     def __call__(
         self,
         meshes: Meshes,
