@@ -19,14 +19,11 @@ class CropBatch:
     views: Float[Tensor, "b 3"]
     labels: Int64[Tensor, "b n"]
     keypoints: Float[Tensor, "b 14 3"]
+    counts: Int64[Tensor, " b"]
+    """Points per person before sub-sampling."""
 
     def __len__(self) -> int:
         return len(self.points)
-
-    @property
-    def counts(self) -> Int64[Tensor, " b"]:
-        """Points per person."""
-        return self.mask.sum(1)
 
     def rows(self, index: Tensor) -> "CropBatch":
         """The chosen rows, padded no further than their largest needs (points come first in each row)."""
@@ -43,7 +40,7 @@ class CropBatch:
     def split(self, size: int, generator: torch.Generator) -> "list[CropBatch]":
         """Batches of ``size`` rows of similar point count (little padding), in random order; all rows are used."""
         jitter = 1 + 0.2 * torch.rand(len(self), generator=generator, device=self.mask.device)
-        order = (self.counts * jitter).argsort()
+        order = (self.mask.sum(1) * jitter).argsort()
         chunks = order.split(size)
         shuffled = torch.randperm(len(chunks), generator=generator, device=self.mask.device).tolist()
         return [self.rows(chunks[index]) for index in shuffled]

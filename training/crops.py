@@ -39,7 +39,7 @@ class CropConfig:
     margin_m: float = 0.15
     min_points: int = 8
     max_points: int = 192
-    validation_points: int = 512
+    """Crops are sub-sampled to this many points, as the runtime does (``crop.max_points``)."""
     thin_chance: float = 0.3
     thin_beams_chance: float = 0.2
     hide_chance: float = 0.25
@@ -139,8 +139,8 @@ class CropSource:
             label = torch.cat([label, torch.full_like(extra_mask, BACKGROUND, dtype=label.dtype)], 1)
         body = (mask & (label != BACKGROUND)).sum(1)
         chosen = (body >= config.min_points).nonzero()[:, 0]
-        batch = CropBatch(local, mask, center, label, posed.keypoints - center[:, None])
-        return compact(batch, config.max_points if self.training else config.validation_points, g).rows(chosen)
+        batch = CropBatch(local, mask, center, label, posed.keypoints - center[:, None], mask.sum(1))
+        return compact(batch, config.max_points, g).rows(chosen)
 
 
 def detector_boxes(
@@ -173,7 +173,9 @@ def turned(batch: CropBatch, generator: torch.Generator) -> CropBatch:
     """Each whole crop at a random bearing around the sensor."""
     yaw = 2 * torch.pi * torch.rand(len(batch), generator=generator, device=batch.points.device)
     points, keypoints = upright_frame(batch.points, yaw), upright_frame(batch.keypoints, yaw)
-    return CropBatch(points, batch.mask, upright_frame(batch.views[:, None], yaw)[:, 0], batch.labels, keypoints)
+    return CropBatch(
+        points, batch.mask, upright_frame(batch.views[:, None], yaw)[:, 0], batch.labels, keypoints, batch.counts
+    )
 
 
 def compact(batch: CropBatch, most: int, generator: torch.Generator) -> CropBatch:
@@ -182,7 +184,7 @@ def compact(batch: CropBatch, most: int, generator: torch.Generator) -> CropBatc
     order = score.argsort(1)[:, :most]
     mask = batch.mask.gather(1, order)
     points = batch.points.gather(1, order[..., None].expand(-1, -1, 3)) * mask[..., None]
-    return CropBatch(points, mask, batch.views, batch.labels.gather(1, order), batch.keypoints)
+    return CropBatch(points, mask, batch.views, batch.labels.gather(1, order), batch.keypoints, batch.counts)
 
 
 def _join(parts: list[CropBatch]) -> CropBatch:

@@ -15,9 +15,10 @@ from gckpl_ros.evaluate.people import People
 from gckpl_ros.io.bag import BagReader
 from gckpl_ros.io.messages import from_skeleton_array
 from gckpl_ros.io.replay import Options, replay
+from gckpl_ros.io.replay_input import Sample
 from gckpl_ros.io.summary import Summary
 from gckpl_ros.io.tf import TransformBuffer
-from gckpl_ros.types import Boxes, Cloud, Frame
+from gckpl_ros.types import Frame
 from gckpl_ros.view.rerun_view import RerunView
 from gckpl_ros.view.scene import Scene
 
@@ -33,10 +34,10 @@ def replay_scenes(
         bar = stack.enter_context(Progress(console=console, transient=True))
         view = stack.enter_context(RerunView(spawn=True)) if viz else None
 
-        def observe(cloud: Cloud, frame: Frame, boxes: Boxes | None) -> None:
-            scenes.append(Scene(cloud, frame))
+        def observe(sample: Sample, frame: Frame) -> None:
+            scenes.append(Scene(sample.cloud, frame))
             if view is not None:
-                view.log(cloud, frame, boxes)
+                view.log(sample.cloud, frame, sample.boxes, sample.T_fixed_cloud)
 
         def progress(records: Iterable[Any], total: int) -> Iterable[Any]:
             return bar.track(records, total, description="replaying")
