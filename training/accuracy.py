@@ -17,10 +17,15 @@ def accuracy_rows(weights: str = "", mocap: Path | None = None, people: int = 20
     config = Stage1Config(validation_people=people, crops=CropConfig(mocap=mocap))
     figures = Validation(config, device)(load_network(weights))
     bins = dict.fromkeys(key.split("/")[1] for key in figures if key.startswith("by_points/"))
-    return [_row(name, figures, f"by_points/{name}/") for name in bins] + [_row("all", figures, "", people)]
+    whole = _row("all", figures, "") | {
+        "PCK_10cm_%": round(100 * figures["pck/0.1"], 1),
+        "calibration_error": round(figures["ece"], 3),
+        "part_accuracy_%": round(100 * figures["part_accuracy"], 1),
+    }
+    return [*(_row(name, figures, f"by_points/{name}/") for name in bins), whole]
 
 
-def _row(name: str, figures: dict[str, float], prefix: str, people: int | None = None) -> dict[str, Any]:
-    count = int(figures[f"{prefix}people"]) if people is None else people
+def _row(name: str, figures: dict[str, float], prefix: str) -> dict[str, Any]:
     names = {"MPJPE_cm": "mpjpe", "PA-MPJPE_cm": "pa_mpjpe", "MPJPE_matched_cm": "mpjpe_matched"}
-    return {"points": name, "people": count} | {c: round(100 * figures[prefix + k], 1) for c, k in names.items()}
+    errors = {column: round(100 * figures[prefix + key], 1) for column, key in names.items()}
+    return {"points": name, "people": int(figures[f"{prefix}people"])} | errors

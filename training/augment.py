@@ -18,10 +18,18 @@ def thin(mask: Bool[Tensor, "b n"], generator: torch.Generator, chance: float, l
 def thin_beams(
     mask: Bool[Tensor, "b n"], beam: Int64[Tensor, "b n"], generator: torch.Generator, chance: float
 ) -> Bool[Tensor, "b n"]:
-    """In a share ``chance`` of the rows, keep only every second or third beam: a sparser sensor."""
+    """In a share ``chance`` of the rows, only some beams return: a sparser sensor.
+
+    Half of those rows keep every second or third beam, half keep each beam with a probability U(0.15, 0.6).
+    """
     every = 2 + (_rand(mask, generator) < 0.5).long()
     first = (3 * _rand(mask, generator)).long()
-    stays = (beam + first[:, None]) % every[:, None] == 0
+    regular = (beam + first[:, None]) % every[:, None] == 0
+    beams = int(beam.amax()) + 1 if beam.numel() else 1
+    share = 0.15 + 0.45 * _rand(mask, generator)
+    table = torch.rand(len(mask), beams, generator=generator, device=mask.device) < share[:, None]
+    irregular = table.gather(1, beam.clamp_min(0))
+    stays = torch.where(_happens(mask, generator, 0.5)[:, None], regular, irregular)
     return mask & (stays | ~_happens(mask, generator, chance)[:, None])
 
 

@@ -41,19 +41,22 @@ class CropConfig:
     max_points: int = 192
     """Crops are sub-sampled to this many points, as the runtime does (``crop.max_points``)."""
     thin_chance: float = 0.3
-    thin_beams_chance: float = 0.2
+    thin_beams_chance: float = 0.5
     hide_chance: float = 0.25
     blob_chance: float = 0.25
     jitter_m: float = 0.02
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     def eased(self, difficulty: float) -> "CropConfig":
-        """The same, easier: chances scaled by ``difficulty`` (0..1), ranges cut; at 0 whole people, near and alone."""
+        """The same, easier: chances scaled by ``difficulty`` (0..1), ranges cut; at 0 whole people, near and alone.
+
+        Sparser beams stay: sensors differ from the start.
+        """
         if difficulty >= 1:
             return self
         low, high = self.range_m
         near = min(high, 3 * low)
-        chances = ("thin_chance", "thin_beams_chance", "hide_chance", "blob_chance", "jitter_m")
+        chances = ("thin_chance", "hide_chance", "blob_chance", "jitter_m")
         return replace(
             self,
             range_m=(low, near * (high / near) ** difficulty),

@@ -40,7 +40,7 @@ def simulate_row(model: Sensor, distance: float, people: int, repeats: int) -> d
     vertices = move(posed, torch.tensor([[distance, 0.0, -model.mount_height_m]])).vertices
     returns = scan(vertices, body.faces, model, cull=True, generator=generator)
     scan_s = _median_s(lambda: scan(vertices, body.faces, model, cull=True, generator=generator), repeats)
-    crop_s = _median_s(lambda: source.scan_people(people, model), repeats)
+    crop_s = _median_s(lambda: source.scan_people(people, model, source.config), repeats)
     return {
         "sensor": model.name,
         "range_m": int(distance),

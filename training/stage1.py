@@ -17,7 +17,7 @@ from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropSource
 from gckpl_training.parallel import Parallel
 from gckpl_training.stage1_config import Stage1Config
-from gckpl_training.validate import Validation
+from gckpl_training.validate import CALIBRATION_SEED, Validation, calibrate, held_out
 
 
 class Stage1:
@@ -38,7 +38,7 @@ class Stage1:
         self.batches: list[CropBatch] = []
 
     def run(self) -> dict[str, float]:
-        """Train to the configured step; resumes from ``last.pt`` where there is one. Returns the last validation."""
+        """Train to the configured step; resumes from ``last.pt`` where there is one. Returns the final validation."""
         self.config.out.mkdir(parents=True, exist_ok=True)
         self.resume()
         result = self._lead() if self.parallel.leads else self._follow()
@@ -46,7 +46,7 @@ class Stage1:
         return result
 
     def _lead(self) -> dict[str, float]:
-        out, validation, result = self.config.out, Validation(self.config, self.device), dict[str, float]()
+        out, validation = self.config.out, Validation(self.config, self.device)
         (out / "config.json").write_text(json.dumps(asdict(self.config), indent=1, default=str) + "\n")
         with SummaryWriter(out / "tensorboard") as log, Progress(transient=True) as progress:
             bar = progress.add_task("stage 1", total=self.config.steps, completed=self.step)
@@ -56,11 +56,17 @@ class Stage1:
                 self._report(log, progress, bar, losses)
                 last = self.step == self.config.steps
                 if self.step % self.config.validate_every == 0 or last:
-                    result = self.validate(validation, log)
+                    self.validate(validation, log)
                 if last or time.monotonic() - saved > self.config.checkpoint_every_s:
                     self.save()
                     saved = time.monotonic()
-        return result
+        return self.finish(validation)
+
+    def finish(self, validation: Validation) -> dict[str, float]:
+        """Calibrate the averaged network on held-out crops that validation does not use, write it, measure it."""
+        calibrate(self.averaged, held_out(self.config, self.device, CALIBRATION_SEED))
+        save_network(self.config.out / "final.safetensors", self.averaged, self.config.provenance(self.step))
+        return validation(self.averaged)
 
     def _follow(self) -> dict[str, float]:
         while self.step < self.config.steps:
@@ -102,7 +108,7 @@ class Stage1:
         named = {"loss": loss, "keypoints": keypoints, "parts": parts, "confidence": sure, "mpjpe": error}
         return {name: float(value.detach()) for name, value in named.items()}
 
-    def validate(self, validation: Validation, log: SummaryWriter) -> dict[str, float]:
+    def validate(self, validation: Validation, log: SummaryWriter) -> None:
         """Measure the averaged network, note it, and keep it where it is the best so far."""
         result = validation(self.averaged)
         for name, value in result.items():
@@ -113,7 +119,6 @@ class Stage1:
         if result["mpjpe"] < self.best:
             self.best = result["mpjpe"]
             save_network(self.config.out / "best.safetensors", self.averaged, self.config.provenance(self.step))
-        return result
 
     def save(self) -> None:
         """Write ``last.pt``: beside, then rename, so that a killed run can resume."""

@@ -44,7 +44,7 @@ def filled(text: str, folder: Path) -> str:
 
 def documents(root: Path = ROOT) -> list[Path]:
     """The documents that may hold tables."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return [root / "README.md", root / "gckpl_ros/weights/README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def main() -> None:

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from gckpl_training.stage1_config import Stage1Config
 
 VALIDATION_SEED = 20_231
+CALIBRATION_SEED = 20_232
+
+
+def held_out(config: "Stage1Config", device: torch.device, seed: int) -> list[CropBatch]:
+    """Crops of the validation split: same seed, same crops, whatever the training does."""
+    source = CropSource(config.crops, seed, device, split="val")
+    return source.draw(config.validation_people).split(256, source.generator)
 
 
 class Validation:
-    """A fixed set of crops of the validation split: same seed, same crops, whatever the training does."""
+    """Measures networks on one fixed set of held-out crops."""
 
     def __init__(self, config: "Stage1Config", device: torch.device) -> None:
-        source = CropSource(config.crops, VALIDATION_SEED, device, split="val")
-        self.batches = source.draw(config.validation_people).split(256, source.generator)
+        self.batches = held_out(config, device, VALIDATION_SEED)
 
     def __call__(self, network: KeypointNetwork) -> dict[str, float]:
         """The figures of ``keypoint_table`` (metres), and part accuracy over all points."""
