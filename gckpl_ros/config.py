@@ -21,7 +21,9 @@ class CropConfig(_Section):
 
     margin_m: float = Field(0.15, ge=0, le=1, description="Enlarge every box by this much on each side.")
     min_points: int = Field(8, ge=1, le=1024, description="People with fewer points are skipped and counted.")
-    max_points: int = Field(192, ge=16, le=1024, description="More points than this are sub-sampled, evenly.")
+    max_points: int = Field(
+        192, ge=16, le=1024, description="More points than this are sub-sampled, evenly over the body."
+    )
 
 
 class EstimateConfig(_Section):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gckpl_ros.estimate.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training import augment
 from gckpl_training.batch import CropBatch
@@ -182,9 +183,8 @@ def turned(batch: CropBatch, generator: torch.Generator) -> CropBatch:
 
 
 def compact(batch: CropBatch, most: int, generator: torch.Generator) -> CropBatch:
-    """At most ``most`` random points of each row, real ones first."""
-    score = torch.rand(batch.mask.shape, generator=generator, device=batch.mask.device) + 2.0 * ~batch.mask
-    order = score.argsort(1)[:, :most]
+    """At most ``most`` points of each row, thinned as the runtime does, real ones first."""
+    order = evenly(batch.points, batch.mask, most, generator)
     mask = batch.mask.gather(1, order)
     points = batch.points.gather(1, order[..., None].expand(-1, -1, 3)) * mask[..., None]
     return CropBatch(points, mask, batch.views, batch.labels.gather(1, order), batch.keypoints, batch.counts)

@@ -1,9 +1,11 @@
 """Cut people out of a cloud: the points inside each box, padded to one batch for the network."""
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Int64
 
 from gckpl_ros.config import CropConfig
+from gckpl_ros.estimate.thinning import evenly
 from gckpl_ros.types import Boxes, Cloud, Crops
 
 CELL_M = 0.5
@@ -20,7 +22,7 @@ def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[Crops, Int64[n
     counts = np.array([len(row) for row in rows], np.int64)
     enough = np.flatnonzero(counts >= config.min_points)
     kept = good[enough]
-    sampled = [_evenly(rows[i], config.max_points) for i in enough]
+    sampled = [_thinned(cloud.points, rows[i], config.max_points) for i in enough]
     dropped = {"bad_box": len(boxes) - len(good), "few_points": len(good) - len(kept)}
     crops = _pack(cloud, boxes.centers[kept], sampled, counts[enough])
     return crops, kept, {reason: count for reason, count in dropped.items() if count}
@@ -77,9 +79,14 @@ def _inside(
     return inside
 
 
-def _evenly(row: Int64[np.ndarray, " n"], most: int) -> Int64[np.ndarray, " _"]:
-    """Every k-th point in scan order, so that no ring and no side is favoured."""
-    return row if len(row) <= most else row[np.arange(most) * len(row) // most]
+def _thinned(points: Float32[np.ndarray, "n 3"], row: Int64[np.ndarray, " m"], most: int) -> Int64[np.ndarray, " _"]:
+    """At most ``most`` of a person's points, spread evenly over the body, in scan order."""
+    if len(row) <= most:
+        return row
+    inside = torch.from_numpy(points[row] - points[row].mean(0))[None]
+    chosen = evenly(inside, torch.ones(inside.shape[:2], dtype=torch.bool), most)
+    thinned: Int64[np.ndarray, " _"] = np.sort(row[chosen[0].numpy()])
+    return thinned
 
 
 def _pack(
