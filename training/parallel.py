@@ -13,6 +13,8 @@ class Parallel:
     def __init__(self, device: torch.device) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
+        own_gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        self.device = own_gpu if device.type == "cuda" and self.size > 1 else device
         if self.size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 

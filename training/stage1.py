@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gckpl_ros.adapt.supervised import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
 from gckpl_ros.estimate.checkpoint import save_network
+from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropSource
@@ -26,8 +27,8 @@ class Stage1:
     def __init__(self, config: Stage1Config) -> None:
         torch.manual_seed(config.seed)
         self.config, self.step, self.best = config, 0, float("inf")
-        self.device = torch.device(config.device)
-        self.parallel = Parallel(self.device)
+        self.parallel = Parallel(choose_device(config.device))
+        self.device = self.parallel.device
         self.network = KeypointNetwork(config.network).to(self.device)
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(

@@ -37,7 +37,8 @@ class Stage1Config:
     lambda_kp: float = 0.5
     lambda_seg: float = 1.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = "cpu"
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<n>; under torchrun each process takes its own GPU."""
     seed: int = 0
     validate_every: int = 1000
     validation_people: int = 2000

@@ -1,5 +1,9 @@
 """Stage I: the simulated crops mean what they say, the training script trains, and a stopped run resumes."""
 
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,3 +145,27 @@ def test_schedule_is_a_trapezoid() -> None:
     assert [config.schedule(step) for step in (0, 4, 9, 50, 80)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     assert config.schedule(90) == pytest.approx(0.5)
     assert config.schedule(99) == pytest.approx(0.05)
+
+
+def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
+    """Started by torchrun's own rules, over gloo: every process holds the mean of both gradients."""
+    port = socket.socket()
+    port.bind(("127.0.0.1", 0))
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": "2"}
+    port.close()
+    code = (
+        "import torch, os; from gckpl_training.parallel import Parallel; p = Parallel(torch.device('cpu'));"
+        "a, b = torch.full((2,), float(p.rank)), torch.full((1, 3), 4.0 * p.rank); p.average([a, b]); p.close();"
+        "print(a.tolist(), b.tolist(), p.leads)"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code],
+            env={**os.environ, **address, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert said == [f"[0.5, 0.5] [[2.0, 2.0, 2.0]] {leads}" for leads in (True, False)]
