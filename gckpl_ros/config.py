@@ -55,6 +55,9 @@ class DetectConfig(_Section):
     confirm_looks: int = Field(
         5, ge=1, le=100, description="One that stands still: once it looked human in this many more frames than not."
     )
+    min_confidence: float = Field(
+        0.4, ge=0, le=1, description="A found person whose keypoints are less sure than this, in the mean, is dropped."
+    )
 
 
 class TrackConfig(_Section):

@@ -31,17 +31,20 @@ class Pipeline:
         """People of one cloud. Boxes None: the built-in detector; T None: the cloud's own frame is the fixed one."""
         watch = _Stopwatch()
         T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
+        least = self._config.detect.min_confidence if boxes is None else 0.0
         boxes = self._detector(cloud, T_fixed_cloud) if boxes is None else boxes
         watch.lap("detect")
         boxes, beyond = _nearest(boxes, cloud, self._config.estimate.max_people)
         crops, kept, dropped = crop(cloud, boxes, self._config.crop)
         watch.lap("crop")
         estimate = self._estimator(crops)
+        sure = estimate.skeletons.confidence.mean(axis=1) >= least
         watch.lap("estimate")
-        tracks = self._tracker(boxes[kept], estimate.skeletons, cloud.stamp_ns, T_fixed_cloud)
+        tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
-        parts = self._parts(crops, estimate.parts)
-        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped | beyond)
+        parts = self._parts(crops[sure], estimate.parts[sure])
+        dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
+        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped)
 
     def reset(self) -> None:
         """Forget everybody, as before the first cloud; ids are not used again."""

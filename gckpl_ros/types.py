@@ -5,7 +5,7 @@ unless a name says otherwise. Shapes: n points, b people, k keypoints (14), p pa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 import numpy as np
@@ -74,6 +74,11 @@ class Crops:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Crops":
+        """Crops chosen by an index array, a mask or a slice."""
+        chosen = (getattr(self, field.name)[index] for field in fields(self))
+        return Crops(*chosen)
 
 
 @dataclass(frozen=True)

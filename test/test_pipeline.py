@@ -135,3 +135,19 @@ def test_the_same_clouds_give_the_same_bytes(weights):
 def test_weights_that_do_not_exist_are_the_users_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.safetensors"):
         pipeline(str(tmp_path / "none.safetensors"))
+
+
+def test_found_people_that_the_network_doubts_are_dropped_and_given_ones_kept(tmp_path):
+    network = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1))
+    network.calibration.copy_(torch.tensor([0.0, -2.0]))  # confidence is sigmoid(-2) = 0.12, whatever the points
+    save_network(tmp_path / "doubtful.safetensors", network, {})
+    options = {"detect": {"confirm_looks": 1}, "estimate": {"parts": True}}
+    doubtful = pipeline(str(tmp_path / "doubtful.safetensors"), **options)
+    frames = [doubtful.process(cloud(i)) for i in range(3)]
+    assert [len(frame.tracks) for frame in frames] == [0, 0, 0]
+    assert frames[-1].dropped == {"unsure": 3}
+    assert len(frames[-1].parts.index) == 0
+    assert len(doubtful.process(cloud(3), boxes()).tracks) == 3
+    options["detect"]["min_confidence"] = 0.1
+    trusting = pipeline(str(tmp_path / "doubtful.safetensors"), **options)
+    assert len([trusting.process(cloud(i)) for i in range(3)][-1].tracks) == 3
