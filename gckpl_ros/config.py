@@ -4,16 +4,68 @@ Units are SI (metres, seconds) unless the name's suffix says otherwise.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from gckpl_ros.errors import InputError
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# Marks what cannot be changed while the node is configured: it needs another network or other subscriptions.
+FIXED: Final[dict[str, JsonValue]] = {"fixed": True}
+
+
+class InputConfig(_Section):
+    """What the node and `gckpl live` listen to, and how long a cloud waits for what belongs to it."""
+
+    points: tuple[str, ...] = Field(
+        ("points",),
+        min_length=1,
+        max_length=16,
+        description="PointCloud2 topics; several sensors are merged through TF.",
+        json_schema_extra=FIXED,
+    )
+    detections: str = Field(
+        "detections",
+        description="Detection3DArray topic; empty: none. While nobody publishes there, the built-in detector works.",
+        json_schema_extra=FIXED,
+    )
+    classes: tuple[str, ...] = Field(
+        ("pedestrian", "person"),
+        description="Classes of detections that are people; an empty name among them: every class.",
+        json_schema_extra=FIXED,
+    )
+    frame: str = Field(
+        "",
+        description="Upright frame that clouds are brought into, e.g. base_link (needs TF); empty: the first sensor's.",
+        json_schema_extra=FIXED,
+    )
+    tolerance_s: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Stamps this near belong together: clouds of several sensors, a cloud and its detections.",
+        json_schema_extra=FIXED,
+    )
+    wait_s: float = Field(
+        0.2,
+        ge=0,
+        le=5,
+        description="A cloud waits at most this long for its detections, its transforms and the other sensors.",
+        json_schema_extra=FIXED,
+    )
+    detections_timeout_s: float = Field(
+        2.0,
+        ge=0.1,
+        le=60,
+        description="Detections silent for this long: the built-in detector takes over.",
+        json_schema_extra=FIXED,
+    )
 
 
 class CropConfig(_Section):
@@ -29,11 +81,16 @@ class CropConfig(_Section):
 class EstimateConfig(_Section):
     """The keypoint network."""
 
-    weights: str = Field("", description="Weights file (.safetensors); empty: the network that ships.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:<n>; auto takes CUDA where there is one.")
-    threads: int = Field(0, ge=0, le=256, description="CPU threads of the network; 0: as many as torch likes.")
+    weights: str = Field(
+        "", description="Weights file (.safetensors); empty: the network that ships.", json_schema_extra=FIXED
+    )
+    device: str = Field(
+        "auto", description="auto, cpu, cuda or cuda:<n>; auto takes CUDA where there is one.", json_schema_extra=FIXED
+    )
+    threads: int = Field(
+        0, ge=0, le=256, description="CPU threads of the network; 0: as many as torch likes.", json_schema_extra=FIXED
+    )
     max_people: int = Field(64, ge=1, le=1024, description="More people than this: the nearest are estimated.")
-    parts: bool = Field(False, description="Keep the body part of every point (for the labelled cloud).")
 
 
 class DetectConfig(_Section):
@@ -63,23 +120,39 @@ class DetectConfig(_Section):
 class TrackConfig(_Section):
     """Stable identities and smoothing over time."""
 
-    enabled: bool = Field(True, description="Off: every person of every frame is new.")
+    enabled: bool = Field(True, description="Off: every person of every frame is new.", json_schema_extra=FIXED)
     gate_m: float = Field(1.0, gt=0, le=5, description="A detection belongs to a track only within this distance.")
     confirm_hits: int = Field(2, ge=1, le=20, description="Detections before a new track counts as tracked.")
     max_age_s: float = Field(0.6, ge=0, le=10, description="A track without detections is kept as lost this long.")
     smoothing: float = Field(
         0.5, ge=0, lt=1, description="Weight of the past in each keypoint's filter; 0: no smoothing."
     )
-    frame: str = Field("", description="Fixed frame to track in, e.g. odom (needs TF); empty: the cloud's own frame.")
+    frame: str = Field(
+        "",
+        description="Fixed frame to track in, e.g. odom (needs TF); empty: the cloud's own frame.",
+        json_schema_extra=FIXED,
+    )
+
+
+class OutputConfig(_Section):
+    """What the node and `gckpl live` publish besides skeletons; topics that nobody takes cost nothing."""
+
+    body_frames: bool = Field(True, description="TF frame body_<id> of each person (REP-155).")
+    link_frames: bool = Field(False, description="TF frames of all body links too, e.g. l_elbow_<id> (REP-155).")
+    diagnostics_period_s: float = Field(
+        1.0, ge=0.1, le=60, description="Time between two reports on /diagnostics.", json_schema_extra=FIXED
+    )
 
 
 class Config(_Section):
-    """Everything that the pipeline can be told."""
+    """Everything that node, replay and `gckpl live` can be told."""
 
+    input: InputConfig = InputConfig()
     crop: CropConfig = CropConfig()
     estimate: EstimateConfig = EstimateConfig()
     detect: DetectConfig = DetectConfig()
     track: TrackConfig = TrackConfig()
+    output: OutputConfig = OutputConfig()
 
     @staticmethod
     def load(path: str | Path) -> "Config":
@@ -114,7 +187,7 @@ class Config(_Section):
 def _commented(name: str, section: BaseModel) -> list[str]:
     lines = [f"{name}:  # {type(section).__doc__}"]
     for key, field in type(section).model_fields.items():
-        value = yaml.safe_dump(getattr(section, key)).removesuffix("...\n").strip()
+        value = yaml.safe_dump(getattr(section, key), default_flow_style=True).removesuffix("...\n").strip()
         lines.append(f"  {key}: {value}  # {field.description}{_range(field.metadata)}")
     return lines
 

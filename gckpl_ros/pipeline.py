@@ -1,6 +1,5 @@
 """The one path from a cloud to tracked skeletons; node, replay and evaluation all call it."""
 
-from collections.abc import Callable
 from time import perf_counter_ns
 
 import numpy as np
@@ -21,14 +20,20 @@ class Pipeline:
         """Load the network; raises InputError when its weights cannot be used."""
         self._config = config
         self._estimator = Estimator.load(config.estimate)
-        self._detector: Detector | NoDetector = Detector(config.detect) if config.detect.enabled else NoDetector()
+        self._detector = _detector(config)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
-        self._parts: Callable[..., Parts | None] = _parts if config.estimate.parts else _no_parts
 
     def process(
-        self, cloud: Cloud, boxes: Boxes | None = None, T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None
+        self,
+        cloud: Cloud,
+        boxes: Boxes | None = None,
+        T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None,
+        parts: bool = False,
     ) -> Frame:
-        """People of one cloud. Boxes None: the built-in detector; T None: the cloud's own frame is the fixed one."""
+        """People of one cloud. Boxes None: the built-in detector; T None: the cloud's own frame is the fixed one.
+
+        ``parts``: the frame also tells the body part of every point.
+        """
         watch = _Stopwatch()
         T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
         least = self._config.detect.min_confidence if boxes is None else 0.0
@@ -42,14 +47,34 @@ class Pipeline:
         watch.lap("estimate")
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
-        parts = self._parts(crops[sure], estimate.parts[sure])
         dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
-        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped)
+        labelled = _parts(crops[sure], estimate.parts[sure]) if parts else None
+        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, labelled, watch.laps_ms, dropped)
+
+    def warm_up(self) -> None:
+        """Estimate people made of nothing, so that the first cloud need not wait for the device to get ready."""
+        for people in (1, 8):
+            shape = (people, self._config.crop.max_points)
+            mask, index, at = np.ones(shape, bool), np.zeros(shape, np.int64), np.zeros((people, 3), np.float32)
+            points = np.zeros((*shape, 3), np.float32)
+            self._estimator(Crops(points, mask, index, at, at + np.float32(5), np.full(people, shape[1])))
+
+    def configure(self, config: Config) -> None:
+        """Take over other values between two clouds; people and their ids stay, and so does all that is FIXED."""
+        if config.detect.enabled != self._config.detect.enabled:
+            self._detector = _detector(config)
+        self._detector.configure(config.detect)
+        self._tracker.configure(config.track)
+        self._config = config
 
     def reset(self) -> None:
         """Forget everybody, as before the first cloud; ids are not used again."""
         self._detector.reset()
         self._tracker.reset()
+
+
+def _detector(config: Config) -> Detector | NoDetector:
+    return Detector(config.detect) if config.detect.enabled else NoDetector()
 
 
 class _Stopwatch:
@@ -75,7 +100,3 @@ def _parts(crops: Crops, probability: Float32[np.ndarray, "b n 15"]) -> Parts:
     """Parts of all points that the network saw; ``person`` is the row in Frame.tracks (trackers keep the order)."""
     person = np.nonzero(crops.mask)[0]
     return Parts(crops.index[crops.mask], person, probability[crops.mask])
-
-
-def _no_parts(crops: Crops, probability: Float32[np.ndarray, "b n 15"]) -> None:
-    return None

@@ -7,22 +7,30 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gckpl_ros.config import Config, CropConfig, DetectConfig, EstimateConfig, TrackConfig
+from gckpl_ros.config import Config, CropConfig, DetectConfig, EstimateConfig, InputConfig, OutputConfig, TrackConfig
 from gckpl_ros.errors import InputError
 
-SECTIONS = {"crop": CropConfig, "estimate": EstimateConfig, "detect": DetectConfig, "track": TrackConfig}
+SECTIONS = {
+    "input": InputConfig,
+    "crop": CropConfig,
+    "estimate": EstimateConfig,
+    "detect": DetectConfig,
+    "track": TrackConfig,
+    "output": OutputConfig,
+}
 
 # What YAML finds special; the whole of Unicode would have hypothesis build its tables first, which takes long.
 texts = st.text(" aZ09:#'\"-_{}[],/\\\n\té%&*!|>?~", max_size=20)
 configs = st.builds(
     Config,
+    input=st.builds(InputConfig, points=st.lists(texts, min_size=1, max_size=3).map(tuple), detections=texts),
     crop=st.builds(
         CropConfig,
         margin_m=st.floats(0, 1),
         min_points=st.integers(1, 1024),
         max_points=st.integers(16, 1024),
     ),
-    estimate=st.builds(EstimateConfig, weights=texts, parts=st.booleans(), threads=st.integers(0, 256)),
+    estimate=st.builds(EstimateConfig, weights=texts, threads=st.integers(0, 256)),
     detect=st.builds(DetectConfig, max_range_m=st.floats(1, 200, exclude_min=True)),
     track=st.builds(TrackConfig, smoothing=st.floats(0, 1, exclude_max=True), frame=texts),
 )
@@ -103,7 +111,7 @@ def test_yaml_round_trip(config: Config) -> None:
 def test_ros_yaml_holds_the_same_values(config: Config) -> None:
     values = yaml.safe_load(config.to_ros_yaml())
     assert list(values) == ["/**"] and list(values["/**"]) == ["ros__parameters"]
-    assert values["/**"]["ros__parameters"] == config.model_dump()
+    assert values["/**"]["ros__parameters"] == config.model_dump(mode="json")
 
 
 def test_yaml_shows_description_and_range() -> None:

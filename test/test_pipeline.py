@@ -83,7 +83,7 @@ def test_drops_of_all_stages_are_counted_and_the_nearest_kept(weights):
 
 def test_parts_lead_back_to_the_points_and_to_the_track_of_their_person(weights):
     scene = cloud()
-    frame = pipeline(weights, estimate={"parts": True}).process(scene, boxes())
+    frame = pipeline(weights).process(scene, boxes(), parts=True)
     parts = frame.parts
     np.testing.assert_allclose(parts.probability.sum(axis=1), 1, atol=1e-5)
     offsets = scene.points[parts.index] - frame.tracks.boxes.centers[parts.person]
@@ -141,9 +141,9 @@ def test_found_people_that_the_network_doubts_are_dropped_and_given_ones_kept(tm
     network = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1))
     network.calibration.copy_(torch.tensor([0.0, -2.0]))  # confidence is sigmoid(-2) = 0.12, whatever the points
     save_network(tmp_path / "doubtful.safetensors", network, {})
-    options = {"detect": {"confirm_looks": 1}, "estimate": {"parts": True}}
+    options = {"detect": {"confirm_looks": 1}}
     doubtful = pipeline(str(tmp_path / "doubtful.safetensors"), **options)
-    frames = [doubtful.process(cloud(i)) for i in range(3)]
+    frames = [doubtful.process(cloud(i), parts=True) for i in range(3)]
     assert [len(frame.tracks) for frame in frames] == [0, 0, 0]
     assert frames[-1].dropped == {"unsure": 3}
     assert len(frames[-1].parts.index) == 0
@@ -151,3 +151,29 @@ def test_found_people_that_the_network_doubts_are_dropped_and_given_ones_kept(tm
     options["detect"]["min_confidence"] = 0.1
     trusting = pipeline(str(tmp_path / "doubtful.safetensors"), **options)
     assert len([trusting.process(cloud(i)) for i in range(3)][-1].tracks) == 3
+
+
+def config(weights, **sections):
+    return Config.parse({"estimate": {"weights": weights, "device": "cpu"}} | sections)
+
+
+def test_other_values_are_taken_over_between_two_clouds_and_people_keep_their_ids(weights):
+    running = pipeline(weights)
+    before = running.process(cloud(0), boxes())
+    after = running.process(cloud(1), boxes())
+    running.configure(config(weights, crop={"min_points": 1000}))
+    hidden = running.process(cloud(2), boxes())
+    assert hidden.dropped == {"few_points": 3}
+    assert before.tracks.ids.tolist() == after.tracks.ids.tolist() == hidden.tracks.ids.tolist()
+    running.configure(config(weights, detect={"enabled": False}))
+    assert set(running.process(cloud(3)).tracks.states) == {TrackState.LOST}, "nobody looks for people any more"
+    running.configure(config(weights, detect={"confirm_looks": 1}))
+    assert len([s for s in running.process(cloud(4)).tracks.states if s != TrackState.LOST]) > 0
+
+
+def test_warming_up_leaves_no_trace(weights):
+    cold, warm = pipeline(weights), pipeline(weights)
+    warm.warm_up()
+    cold, warm = cold.process(cloud(0), boxes()), warm.process(cloud(0), boxes())
+    assert cold.tracks.ids.tolist() == warm.tracks.ids.tolist()
+    np.testing.assert_array_equal(cold.tracks.skeletons.keypoints, warm.tracks.skeletons.keypoints)

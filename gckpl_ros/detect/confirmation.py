@@ -27,7 +27,7 @@ class Confirmation:
     """Remembers clusters from frame to frame and says which of them are people."""
 
     def __init__(self, config: DetectConfig) -> None:
-        self._config = config
+        self.config = config
         self.reset()
 
     def reset(self) -> None:
@@ -44,9 +44,9 @@ class Confirmation:
         old, new = _mutually_nearest(past.at, at)
         born, votes, confirmed = at.copy(), np.zeros(len(at), np.int64), np.zeros(len(at), bool)
         born[new], votes[new], confirmed[new] = past.born[old], past.votes[old], past.confirmed[old]
-        votes = np.clip(votes + np.where(human, 1, -1), 0, self._config.confirm_looks)
-        travelled = np.linalg.norm(at - born, axis=1) >= self._config.confirm_travel_m
-        confirmed |= travelled | (votes >= self._config.confirm_looks)
+        votes = np.clip(votes + np.where(human, 1, -1), 0, self.config.confirm_looks)
+        travelled = np.linalg.norm(at - born, axis=1) >= self.config.confirm_travel_m
+        confirmed |= travelled | (votes >= self.config.confirm_looks)
         now = _Seen(at, born, votes, confirmed, np.full(len(at), stamp_ns))
         hidden = _chosen(past, np.setdiff1d(np.arange(len(past.at)), old))
         self._seen = _joined(now, hidden)

@@ -22,6 +22,11 @@ class Detector:
         self._config = config
         self._confirmation = Confirmation(config)
 
+    def configure(self, config: DetectConfig) -> None:
+        """Take over other values; what was seen stays."""
+        self._config = config
+        self._confirmation.config = config
+
     def reset(self) -> None:
         """Forget what was seen."""
         self._confirmation.reset()
@@ -45,6 +50,9 @@ class Detector:
 
 class NoDetector:
     """Stands in for the detector when it is off."""
+
+    def configure(self, config: DetectConfig) -> None:
+        """Nothing to take over."""
 
     def reset(self) -> None:
         """Nothing to forget."""

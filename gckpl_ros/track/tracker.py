@@ -23,6 +23,10 @@ class Tracker:
         self._next_id = 0
         self.reset()
 
+    def configure(self, config: TrackConfig) -> None:
+        """Take over other values; everybody stays."""
+        self._config = config
+
     def reset(self) -> None:
         """Forget everybody."""
         self._people = People.nobody()
@@ -92,6 +96,9 @@ class NoTracker:
 
     def __init__(self) -> None:
         self._next_id = 0
+
+    def configure(self, config: TrackConfig) -> None:
+        """Nothing to take over."""
 
     def reset(self) -> None:
         """Nothing to forget."""
