@@ -59,11 +59,11 @@ class InputConfig(_Section):
         description="A cloud waits at most this long for its detections, its transforms and the other sensors.",
         json_schema_extra=FIXED,
     )
-    detections_timeout_s: float = Field(
+    silence_s: float = Field(
         2.0,
         ge=0.1,
         le=60,
-        description="Detections silent for this long: the built-in detector takes over.",
+        description="A sensor or detector silent for this long is not waited for; then people are found here.",
         json_schema_extra=FIXED,
     )
 

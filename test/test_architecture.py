@@ -45,6 +45,7 @@ ALLOWED = {
 SILENT = VOCABULARY | STAGES | {"pipeline"}
 ROS = {"rclpy", "launch", "launch_ros", "tf2_ros", "tf2_msgs", "sensor_msgs", "geometry_msgs", "std_msgs", "std_srvs"}
 ROS |= {"visualization_msgs", "vision_msgs", "diagnostic_msgs", "rosidl_runtime_py", "ament_index_python"}
+ROS |= {"tf_transformations", "rcl_interfaces", "lifecycle_msgs", "sensor_msgs_py", "hri_msgs"}
 
 
 def part(path: Path) -> str:
@@ -94,6 +95,11 @@ def test_runtime_never_imports_training() -> None:
 def test_ros_stays_in_its_folder() -> None:
     elsewhere = [path for path in SOURCES if not path.is_relative_to(ROOT / "gckpl_ros/io/ros")]
     assert offenders(elsewhere, lambda module: module.split(".")[0] in ROS or module.startswith("gckpl_ros.msg.")) == []
+
+
+def test_cyclone_stays_in_its_folder() -> None:
+    elsewhere = [path for path in SOURCES if not path.is_relative_to(ROOT / "gckpl_ros/io/dds")]
+    assert offenders(elsewhere, lambda module: module.split(".")[0] == "cyclonedds") == []
 
 
 def test_the_core_is_silent() -> None:

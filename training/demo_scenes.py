@@ -15,7 +15,7 @@ from gckpl_ros.evaluate.people import People
 from gckpl_ros.io.bag import BagReader
 from gckpl_ros.io.messages import from_skeleton_array
 from gckpl_ros.io.replay import Options, replay
-from gckpl_ros.io.replay_input import Sample
+from gckpl_ros.io.sample import Sample
 from gckpl_ros.io.summary import Summary
 from gckpl_ros.io.tf import TransformBuffer
 from gckpl_ros.types import Frame

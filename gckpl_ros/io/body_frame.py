@@ -1,4 +1,4 @@
-"""REP-155 body frames: mid-hips, x forward out of the body, y left, z to the head."""
+"""REP-155 frames of people as TF: the body is at the mid-hips, x forward out of it, y left, z to the head."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy.spatial.transform import Rotation
 
-from gckpl_ros.io.messages import to_header, to_quaternion, to_vector
+from gckpl_ros.io.link_frames import PARENTS, link_frames
+from gckpl_ros.io.messages import to_header
 from gckpl_ros.io.typestore import MessageTypes
 from gckpl_ros.skeleton import INDEX, REP155_BODY
 from gckpl_ros.types import Frame
@@ -33,20 +34,54 @@ def body_frames(
     return frames, valid
 
 
-def to_transforms(frame: Frame, types: MessageTypes) -> Any:
-    """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame."""
+def to_transforms(frame: Frame, types: MessageTypes, links: bool = False) -> Any:
+    """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame; ``links``: and all its links."""
+    T_cloud_body, valid = body_frames(frame.tracks.skeletons.keypoints)
+    T_cloud_body, ids = T_cloud_body[valid], frame.tracks.ids[valid].tolist()
     header = to_header(frame.stamp_ns, frame.frame_id, types)
-    frames, valid = body_frames(frame.tracks.skeletons.keypoints)
-    quaternions = Rotation.from_matrix(frames[:, :3, :3]).as_quat()
+    quaternions = Rotation.from_matrix(T_cloud_body[:, :3, :3]).as_quat().tolist()
     transforms = [
-        types["geometry_msgs/msg/TransformStamped"](
-            header=header,
-            child_frame_id=f"{REP155_BODY}_{frame.tracks.ids[person]}",
-            transform=types["geometry_msgs/msg/Transform"](
-                translation=to_vector(frames[person, :3, 3], types),
-                rotation=to_quaternion(quaternions[person], types),
-            ),
-        )
-        for person in np.flatnonzero(valid)
+        _to_stamped(header, f"{REP155_BODY}_{person}", translation, quaternion, types)
+        for person, translation, quaternion in zip(ids, T_cloud_body[:, :3, 3].tolist(), quaternions, strict=True)
     ]
+    if links and ids:
+        transforms += _to_links(ids, frame.tracks.skeletons.keypoints[valid], T_cloud_body, header, types)
     return types["tf2_msgs/msg/TFMessage"](transforms=transforms)
+
+
+def _to_links(
+    ids: list[int],
+    keypoints: Float32[np.ndarray, "b 14 3"],
+    T_cloud_body: Float64[np.ndarray, "b 4 4"],
+    header: Any,
+    types: MessageTypes,
+) -> list[Any]:
+    parent_header = types["std_msgs/msg/Header"]
+    rows = zip(ids, *(values.tolist() for values in link_frames(keypoints, T_cloud_body)), strict=True)
+    return [
+        _to_stamped(
+            parent_header(stamp=header.stamp, frame_id=f"{parent}_{person}"),
+            f"{link}_{person}",
+            translation,
+            quaternion,
+            types,
+        )
+        for person, translations, quaternions, valid in rows
+        for (link, parent), translation, quaternion, has in zip(
+            PARENTS.items(), translations, quaternions, valid, strict=True
+        )
+        if has
+    ]
+
+
+def _to_stamped(header: Any, child: str, translation: list[float], quaternion: list[float], types: MessageTypes) -> Any:
+    x, y, z = translation
+    qx, qy, qz, qw = quaternion
+    return types["geometry_msgs/msg/TransformStamped"](
+        header=header,
+        child_frame_id=child,
+        transform=types["geometry_msgs/msg/Transform"](
+            translation=types["geometry_msgs/msg/Vector3"](x=x, y=y, z=z),
+            rotation=types["geometry_msgs/msg/Quaternion"](x=qx, y=qy, z=qz, w=qw),
+        ),
+    )

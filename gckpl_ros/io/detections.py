@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from gckpl_ros.io.messages import yaw
+from gckpl_ros.io.messages import FAR_M, yaw
 from gckpl_ros.types import Boxes
 
 _UNIT_TOLERANCE = 0.02
@@ -59,9 +59,9 @@ def _fault(box: Any) -> str | None:
     with np.errstate(over="ignore"):
         sides = np.array([size.x, size.y, size.z], np.float32)
         center = np.array([position.x, position.y, position.z], np.float32)
-    if not (np.isfinite(sides).all() and (sides > 0).all()):
+    if not ((sides < FAR_M) & (sides > 0)).all():
         return "detection with a size that is not positive"
-    if not np.isfinite(center).all():
+    if not (abs(center) < FAR_M).all():
         return "detection with a position that is not finite"
     if not abs(turn.x**2 + turn.y**2 + turn.z**2 + turn.w**2 - 1) < _UNIT_TOLERANCE:
         return "detection with an orientation that is no unit quaternion"

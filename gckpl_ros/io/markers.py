@@ -1,7 +1,6 @@
 """Skeletons as visualization_msgs/MarkerArray, for RViz and Foxglove."""
 
 import colorsys
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +16,13 @@ DELETE: Final = 2
 LINE_LIST: Final = 5
 SPHERE_LIST: Final = 7
 TEXT_VIEW_FACING: Final = 9
-_KINDS = (LINE_LIST, SPHERE_LIST, TEXT_VIEW_FACING)
 
-_BONES = np.array((*LIMBS, *CONNECTORS)).reshape(-1)
+# Width of lines, diameter of spheres, height of letters: what each kind of marker takes from its scale (m).
+_SCALES: Final = {LINE_LIST: (0.03, 0.0, 0.0), SPHERE_LIST: (0.07, 0.07, 0.07), TEXT_VIEW_FACING: (0.0, 0.0, 0.2)}
+_KINDS: Final = tuple(_SCALES)
+_BONES = np.array((*LIMBS, *CONNECTORS)).reshape(-1).tolist()
 _HEAD = INDEX["head_center"]
-_LINE_WIDTH_M, _SPHERE_M, _TEXT_M, _TEXT_ABOVE_HEAD_M = 0.03, 0.07, 0.2, 0.35
+_ABOVE_HEAD = np.array([0, 0, 0.35], np.float32)
 _LOST_ALPHA, _LEAST_ALPHA = 0.4, 0.05
 
 
@@ -36,67 +37,64 @@ class SkeletonMarkers:
     def __init__(self, types: MessageTypes) -> None:
         self._types = types
         self._unused = _unused(types)
-        self._origin = to_points(np.zeros((1, 3), np.float32), types)[0]
+        self._scales = {kind: to_vector(np.array(scale), types) for kind, scale in _SCALES.items()}
+        self._no_scale = to_vector(np.zeros(3), types)
         self._upright = to_quaternion(np.array([0, 0, 0, 1]), types)
+        self._origin = self._pose(to_points(np.zeros((1, 3), np.float32), types)[0])
         self._shown: set[int] = set()
 
     def __call__(self, frame: Frame) -> Any:
-        """The MarkerArray of one frame; a joint's alpha is its confidence, weaker while its person is lost."""
-        present = {int(track_id) for track_id in frame.tracks.ids}
-        markers = [m for track_id in sorted(self._shown - present) for m in self._delete(frame, track_id)]
-        markers += [m for person in range(len(frame.tracks)) for m in self._add(frame, person)]
-        self._shown = present
+        """The MarkerArray of one frame; a joint's alpha is its confidence, weaker while its person is lost.
+
+        Whoever was in the last array and is not in this one is deleted, however many frames lie between the two.
+        """
+        tracks, header = frame.tracks, to_header(frame.stamp_ns, frame.frame_id, self._types)
+        ids = tracks.ids.tolist()
+        fade = np.where(tracks.states == TrackState.LOST, np.float32(_LOST_ALPHA), np.float32(1))
+        alphas = np.clip(fade[:, None] * tracks.skeletons.confidence, _LEAST_ALPHA, 1)
+        markers = [marker for gone in sorted(self._shown.difference(ids)) for marker in self._delete(header, gone)]
+        for track_id, keypoints, joint_alphas in zip(ids, tracks.skeletons.keypoints, alphas.tolist(), strict=True):
+            markers += self._add(header, track_id, keypoints, joint_alphas)
+        self._shown = set(ids)
         return self._types["visualization_msgs/msg/MarkerArray"](markers=markers)
 
-    def _add(self, frame: Frame, person: int) -> list[Any]:
-        tracks, types = frame.tracks, self._types
-        track_id, keypoints = int(tracks.ids[person]), tracks.skeletons.keypoints[person]
-        points = to_points(keypoints, types)
-        fade = _LOST_ALPHA if tracks.states[person] == TrackState.LOST else 1.0
-        colors = self._colors(track_id, fade * tracks.skeletons.confidence[person])
+    def _add(self, header: Any, track_id: int, keypoints: np.ndarray, alphas: list[float]) -> list[Any]:
+        points, colors = to_points(keypoints, self._types), self._colors(track_id, alphas)
         ends, end_colors = [points[i] for i in _BONES], [colors[i] for i in _BONES]
-        label = to_points(keypoints[[_HEAD]] + np.array([0, 0, _TEXT_ABOVE_HEAD_M], np.float32), types)[0]
+        (label,) = to_points(keypoints[[_HEAD]] + _ABOVE_HEAD, self._types)
         return [
-            self._marker(frame, track_id, LINE_LIST, scale=(_LINE_WIDTH_M, 0.0, 0.0), points=ends, colors=end_colors),
-            self._marker(frame, track_id, SPHERE_LIST, scale=(_SPHERE_M,) * 3, points=points, colors=colors),
-            self._marker(frame, track_id, TEXT_VIEW_FACING, scale=(0.0, 0.0, _TEXT_M), at=label, text=str(track_id)),
+            self._marker(header, track_id, LINE_LIST, points=ends, colors=end_colors),
+            self._marker(header, track_id, SPHERE_LIST, points=points, colors=colors),
+            self._marker(header, track_id, TEXT_VIEW_FACING, pose=self._pose(label), text=str(track_id)),
         ]
 
-    def _delete(self, frame: Frame, track_id: int) -> list[Any]:
-        return [self._marker(frame, track_id, kind, action=DELETE) for kind in _KINDS]
+    def _delete(self, header: Any, track_id: int) -> list[Any]:
+        return [self._marker(header, track_id, kind, action=DELETE, scale=self._no_scale) for kind in _KINDS]
 
-    def _colors(self, track_id: int, alphas: np.ndarray) -> list[Any]:
+    def _colors(self, track_id: int, alphas: list[float]) -> list[Any]:
         r, g, b = color(track_id)
         rgba = self._types["std_msgs/msg/ColorRGBA"]
-        return [rgba(r=r, g=g, b=b, a=alpha) for alpha in np.clip(alphas, _LEAST_ALPHA, 1).tolist()]
+        return [rgba(r=r, g=g, b=b, a=alpha) for alpha in alphas]
 
-    def _marker(
-        self,
-        frame: Frame,
-        track_id: int,
-        kind: int,
-        action: int = ADD,
-        scale: tuple[float, ...] = (0.0, 0.0, 0.0),
-        at: Any = None,
-        points: Sequence[Any] = (),
-        colors: Sequence[Any] = (),
-        text: str = "",
-    ) -> Any:
-        types = self._types
-        pose = types["geometry_msgs/msg/Pose"](position=at or self._origin, orientation=self._upright)
-        return types["visualization_msgs/msg/Marker"](
-            header=to_header(frame.stamp_ns, frame.frame_id, types),
+    def _pose(self, position: Any) -> Any:
+        return self._types["geometry_msgs/msg/Pose"](position=position, orientation=self._upright)
+
+    def _marker(self, header: Any, track_id: int, kind: int, **fields: Any) -> Any:
+        usual = {
+            "action": ADD,
+            "scale": self._scales[kind],
+            "pose": self._origin,
+            "points": [],
+            "colors": [],
+            "text": "",
+        }
+        return self._types["visualization_msgs/msg/Marker"](
+            header=header,
             ns=f"{REP155_BODY}_{track_id}",
             id=_KINDS.index(kind),
             type=kind,
-            action=action,
-            pose=pose,
-            scale=to_vector(np.array(scale), types),
-            color=self._colors(track_id, np.ones(1))[0],
-            points=list(points),
-            colors=list(colors),
-            text=text,
-            **self._unused,
+            color=self._colors(track_id, [1.0])[0],
+            **(usual | self._unused | fields),
         )
 
 

@@ -1,7 +1,7 @@
 """Values to messages and back, duck-typed: one function for generated messages and for the library rosbags' own."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,6 +10,8 @@ from gckpl_ros.io.typestore import MessageTypes
 from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks
 
+# Coordinates beyond this are no measurement, and their squares overflow; UTM's reach to 1e7 m.
+FAR_M: Final = 1e8
 _SECOND_NS = 1_000_000_000
 _ABSENT = sys.maxsize
 

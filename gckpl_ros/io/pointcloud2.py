@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.io.messages import FAR_M
 from gckpl_ros.io.typestore import MessageTypes
 
 # PointField's constants INT8 = 1 ... FLOAT64 = 8.
@@ -17,7 +18,7 @@ _DATATYPES: Final = {name: number for number, name in _FORMATS.items()}
 def to_points(message: Any, drop_zeros: bool = True) -> tuple[Float32[np.ndarray, "n 3"], Int64[np.ndarray, " n"]]:
     """Finite points (m, in the message's frame) and their places in the message's points, row by row.
 
-    Points at exactly (0, 0, 0) are placeholders for beams without return and go too, unless told otherwise. Integer
+    Coordinates from 1e8 m on count as not finite. Points at exactly (0, 0, 0) are placeholders for beams without return and go too, unless told otherwise. Integer
     coordinates count as metres. Raises InputError if the message contradicts itself.
     """
     grid = _grid(message)
@@ -62,7 +63,7 @@ def _field(types: MessageTypes, name: str, dtype: np.dtype, offset: int) -> Any:
 
 def _grid(message: Any) -> np.ndarray:
     """The message's points as a (height, width) view of records with fields x, y, z; nothing is copied."""
-    layout = _layout(message)
+    formats = _formats(message)
     data = np.frombuffer(message.data, np.uint8)
     width_bytes = message.width * message.point_step
     # Drivers of unorganised clouds often leave row_step at 0 or at nonsense; it means nothing for a single row.
@@ -74,27 +75,28 @@ def _grid(message: Any) -> np.ndarray:
         raise InputError(f"cloud: data has {len(data)} bytes, but height x row_step is {need}")
     shape = (message.height, message.width)
     if 0 in shape:
-        return np.empty((0, 0), layout)
+        return np.empty((0, 0), list(formats.items()))
+    offsets = {field.name: field.offset for field in reversed(message.fields)}
+    layout = np.dtype(
+        {
+            "names": list(formats),
+            "formats": list(formats.values()),
+            "offsets": [offsets[name] for name in formats],
+            "itemsize": message.point_step,
+        }
+    )
     grid: np.ndarray = np.ndarray(shape, layout, data, strides=(row_step, message.point_step))
     return grid
 
 
-def _layout(message: Any) -> np.dtype:
-    """The numpy record type of one point, reduced to x, y and z."""
+def _formats(message: Any) -> dict[str, np.dtype]:
+    """The numpy types of x, y and z."""
     fields = {field.name: field for field in reversed(message.fields)}
     if missing := [name for name in "xyz" if name not in fields]:
         have = ", ".join(field.name for field in message.fields) or "none"
         raise InputError(f"cloud: no field {' and no field '.join(missing)} (its fields: {have})")
     order = ">" if message.is_bigendian else "<"
-    formats = {name: _format(fields[name], order, message.point_step) for name in "xyz"}
-    return np.dtype(
-        {
-            "names": list(formats),
-            "formats": list(formats.values()),
-            "offsets": [fields[name].offset for name in formats],
-            "itemsize": message.point_step,
-        }
-    )
+    return {name: _format(fields[name], order, message.point_step) for name in "xyz"}
 
 
 def _format(field: Any, order: str, point_step: int) -> np.dtype:
@@ -110,7 +112,7 @@ def _format(field: Any, order: str, point_step: int) -> np.dtype:
 
 def _kept(xyz: Float32[np.ndarray, "3 n"], drop_zeros: bool) -> Bool[np.ndarray, " n"]:
     x, y, z = xyz
-    kept: np.ndarray = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+    kept: np.ndarray = (abs(x) < FAR_M) & (abs(y) < FAR_M) & (abs(z) < FAR_M)  # not for NaN either
     if drop_zeros:
         kept &= (x != 0) | (y != 0) | (z != 0)
     return kept

@@ -14,23 +14,18 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.bag import BagReader, Record
 from gckpl_ros.io.bag_writer import BagWriter
-from gckpl_ros.io.body_frame import to_transforms
-from gckpl_ros.io.markers import SkeletonMarkers
-from gckpl_ros.io.messages import to_skeleton_array
-from gckpl_ros.io.replay_input import CLOUD_TYPE, TF_TYPE, Options, ReplayInput, Sample, SkippedError
+from gckpl_ros.io.interface import OUTPUTS, resolve
+from gckpl_ros.io.outputs import Outputs
+from gckpl_ros.io.replay_input import CLOUD_TYPE, TF_TYPE, Options, ReplayInput
+from gckpl_ros.io.sample import Sample, SkippedError
 from gckpl_ros.io.summary import Summary, Tally, table
 from gckpl_ros.overrides import load_config
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Frame
 
-SKELETONS = "/gckpl/skeletons"
-MARKERS = "/gckpl/markers"
-TRANSFORMS = "/tf"
-OUTPUTS = {
-    SKELETONS: "gckpl_ros/msg/SkeletonArray",
-    MARKERS: "visualization_msgs/msg/MarkerArray",
-    TRANSFORMS: TF_TYPE,
-}
+# What the live node publishes too, on the topics that it has by default.
+_TOPICS = {name: resolve(OUTPUTS[name].topic) for name in ("skeletons", "markers", "tf")}
+SKELETONS, MARKERS = _TOPICS["skeletons"], _TOPICS["markers"]
 
 DEFAULTS = Options()
 Observer: TypeAlias = Callable[[Sample, Frame], None]
@@ -62,14 +57,15 @@ def replay(
         copied |= dict.fromkeys(bag.of_type(TF_TYPE), TF_TYPE) if options.include_cloud else {}
         topics = {replayed.topic, *copied}
         pipeline, tally = Pipeline(config), Tally(dropped=replayed.dropped)
-        with BagWriter(out, OUTPUTS | copied) as writer:
-            markers = SkeletonMarkers(writer.types)
+        written = {topic: OUTPUTS[name].type for name, topic in _TOPICS.items()}
+        with BagWriter(out, written | copied) as writer:
+            outputs = Outputs(writer.types, config.output)
             for record in progress(bag.records(topics), sum(map(bag.count, topics))):
                 if record.topic in copied:
                     writer.write_raw(*record)
                 if record.topic == replayed.topic and (sample := _sample(replayed, record, tally)):
                     frame = _process(pipeline, sample)
-                    tally.add(_write(writer, markers, record.received_ns, frame))
+                    tally.add(_write(writer, outputs, record.received_ns, sample, frame))
                     observe(sample, frame)
             tally.check(source, replayed.topic)
     return tally.summary(source, out, replayed.topic)
@@ -91,12 +87,11 @@ def _process(pipeline: Pipeline, sample: Sample) -> Frame:
     return replace(frame, timings_ms={"decode": sample.decode_ms, **frame.timings_ms})
 
 
-def _write(writer: BagWriter, markers: SkeletonMarkers, received_ns: int, frame: Frame) -> Frame:
+def _write(writer: BagWriter, outputs: Outputs, received_ns: int, sample: Sample, frame: Frame) -> Frame:
     """Write all outputs of a frame; returns it with the time that this took."""
     start = perf_counter()
-    writer.write(SKELETONS, received_ns, to_skeleton_array(frame, writer.types))
-    writer.write(MARKERS, received_ns, markers(frame))
-    writer.write(TRANSFORMS, received_ns, to_transforms(frame, writer.types))
+    for name, message in outputs.encode(sample.cloud, frame, _TOPICS):
+        writer.write(_TOPICS[name], received_ns, message)
     return replace(frame, timings_ms={**frame.timings_ms, "encode": 1e3 * (perf_counter() - start)})
 
 

@@ -14,6 +14,15 @@ from gckpl_ros.io.bag import BagReader, Record
 from gckpl_ros.io.detections import to_boxes, transform_boxes
 from gckpl_ros.io.messages import stamp_ns
 from gckpl_ros.io.pointcloud2 import to_points
+from gckpl_ros.io.sample import (
+    NO_DETECTIONS_OF_ITS_TIME,
+    NO_POINTS,
+    NOT_NEWER,
+    RESTART_NS,
+    Sample,
+    SkippedError,
+    no_transform,
+)
 from gckpl_ros.io.tf import TransformBuffer, TransformError
 from gckpl_ros.types import Boxes, Cloud
 
@@ -21,8 +30,6 @@ CLOUD_TYPE: Final = "sensor_msgs/msg/PointCloud2"
 DETECTIONS_TYPE: Final = "vision_msgs/msg/Detection3DArray"
 TF_TYPE: Final = "tf2_msgs/msg/TFMessage"
 NO_DETECTIONS: Final = "none"
-# A cloud this much older than the one before means that the recording starts anew, not that a message was late.
-_RESTART_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -39,25 +46,6 @@ class Options:
     classes: tuple[str, ...] = ("pedestrian", "person")
     tolerance_ms: float | None = None
     include_cloud: bool = False
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One input of the pipeline; ``restarted``: the time has jumped back, nothing from before counts."""
-
-    cloud: Cloud
-    boxes: Boxes | None
-    T_fixed_cloud: Float64[np.ndarray, "4 4"] | None
-    restarted: bool
-    decode_ms: float
-
-
-class SkippedError(Exception):
-    """This cloud cannot be used; ``reason`` is the same for all clouds with the same fault."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason = reason
 
 
 class ReplayInput:
@@ -110,23 +98,23 @@ class ReplayInput:
         except InputError as error:
             raise SkippedError(str(error)) from error
         if not len(points):
-            raise SkippedError("cloud without a finite point")
+            raise SkippedError(NO_POINTS)
         return Cloud(points, stamp_ns(message.header.stamp), message.header.frame_id)
 
     def _in_order(self, stamp: int) -> bool:
         """Whether the time starts anew; raises SkippedError for a cloud that is not newer than the last one."""
         late_ns = -1 if self._last_ns is None else self._last_ns - stamp
-        if 0 <= late_ns < _RESTART_NS:
-            raise SkippedError("cloud that is not newer than the one before")
+        if 0 <= late_ns < RESTART_NS:
+            raise SkippedError(NOT_NEWER)
         self._last_ns = stamp
-        return late_ns >= _RESTART_NS
+        return late_ns >= RESTART_NS
 
     def _boxes(self, cloud: Cloud) -> Boxes:
         """Those with the nearest stamp; nobody where that is too far."""
         place = bisect_left(self._stamps, cloud.stamp_ns)
         near = min(self._stamps[max(0, place - 1) : place + 1], key=lambda s: abs(s - cloud.stamp_ns), default=None)
         if near is None or abs(near - cloud.stamp_ns) > self._tolerance_ns:
-            self.dropped["cloud without detections of its time"] += 1
+            self.dropped[NO_DETECTIONS_OF_ITS_TIME] += 1
             return Boxes.empty()
         frame_id, boxes = self._found[near]
         if frame_id in ("", cloud.frame_id):
@@ -137,7 +125,7 @@ class ReplayInput:
         try:
             return self._transforms.lookup(target, cloud.frame_id, cloud.stamp_ns)
         except TransformError as error:
-            raise SkippedError(f"no transform from {cloud.frame_id} to {target} at its time", str(error)) from error
+            raise SkippedError(no_transform(cloud.frame_id, target), str(error)) from error
 
 
 def _detections_topic(bag: BagReader, name: str) -> str:

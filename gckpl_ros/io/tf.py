@@ -1,8 +1,9 @@
-"""A tree of transforms over time, from recorded tf2_msgs/TFMessage: like tf2's buffer, without ROS."""
+"""A tree of transforms over time, from tf2_msgs/TFMessage: like tf2's buffer, without ROS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from threading import RLock
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,9 +11,24 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from gckpl_ros.io.messages import stamp_ns as to_ns
 
+_PRUNE_EVERY = 256
+
 
 class TransformError(LookupError):
     """No transform between two frames at this time: the message says which link is missing, or when it is known."""
+
+
+@runtime_checkable
+class Transforms(Protocol):
+    """What live inputs ask for transforms: a TransformBuffer, or tf2's own where ROS is installed."""
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"]:
+        """T_target_source at a time; raises TransformError where it is not known."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all but static transforms: time starts anew."""
+        ...
 
 
 @dataclass
@@ -24,9 +40,13 @@ class _Link:
     samples: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _stamps: list[int] = field(default_factory=list)
 
-    def add(self, stamp_ns: int, translation: np.ndarray, quaternion: np.ndarray) -> None:
+    def add(self, stamp_ns: int, translation: np.ndarray, quaternion: np.ndarray, keep_ns: float) -> None:
         self.samples[stamp_ns] = translation, quaternion
         self._stamps = []
+        # in order of arrival: once in a while those that are too old go, so that memory is bounded and adding is cheap
+        if len(self.samples) % _PRUNE_EVERY == 0:
+            oldest_ns = max(self.samples) - keep_ns
+            self.samples = {stamp: sample for stamp, sample in self.samples.items() if stamp >= oldest_ns}
 
     def at(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
         """Translation and quaternion, linear and spherical between the neighbours; raises TransformError outside."""
@@ -44,28 +64,52 @@ class _Link:
 
 
 class TransformBuffer:
-    """All transforms of a recording; add its messages, then look up. A frame's latest parent counts."""
+    """Transforms by their messages, from any thread. A frame's latest parent counts.
 
-    def __init__(self) -> None:
+    ``keep_s``: what is so much older than a link's newest transform is forgotten; a recording keeps everything.
+    """
+
+    def __init__(self, keep_s: float = float("inf")) -> None:
+        self._keep_ns = keep_s * 1e9
         self._links: dict[str, _Link] = {}
+        self._lock = RLock()
+
+    def clear(self) -> None:
+        """Forget all but static transforms: time starts anew."""
+        with self._lock:
+            self._links = {child: link for child, link in self._links.items() if link.static}
 
     def add(self, message: Any, static: bool) -> None:
         """Take over a tf2_msgs/TFMessage; transforms that are not finite or not rotations are left out."""
-        for stamped in message.transforms:
-            child, parent = stamped.child_frame_id.strip("/"), stamped.header.frame_id.strip("/")
-            t, q = stamped.transform.translation, stamped.transform.rotation
-            translation, quaternion = np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
-            norm = float(np.linalg.norm(quaternion))
-            if not (np.isfinite(translation).all() and 0.5 < norm < 2):
-                continue
-            link = self._links.get(child)
-            if link is None or link.parent != parent:
-                link = self._links[child] = _Link(parent, static)
-            link.add(to_ns(stamped.header.stamp), translation, quaternion / norm)
+        with self._lock:
+            for stamped in message.transforms:
+                self._add(stamped, static)
+
+    def _add(self, stamped: Any, static: bool) -> None:
+        child, parent = stamped.child_frame_id.strip("/"), stamped.header.frame_id.strip("/")
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        translation, quaternion = np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
+        norm = float(np.linalg.norm(quaternion))
+        if not (np.isfinite(translation).all() and 0.5 < norm < 2):
+            return
+        link = self._links.get(child)
+        if link is None or link.parent != parent:
+            self._forget_before(to_ns(stamped.header.stamp) - self._keep_ns)
+            link = self._links[child] = _Link(parent, static)
+        link.add(to_ns(stamped.header.stamp), translation, quaternion / norm, self._keep_ns)
+
+    def _forget_before(self, oldest_ns: float) -> None:
+        """Frames of people who have left would stay for ever."""
+        self._links = {
+            child: link for child, link in self._links.items() if link.static or max(link.samples) >= oldest_ns
+        }
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"]:
         """T_target_source at a time; raises TransformError for unknown or unconnected frames and outside the times."""
-        target, source = target.strip("/"), source.strip("/")
+        with self._lock:
+            return self._lookup(target.strip("/"), source.strip("/"), stamp_ns)
+
+    def _lookup(self, target: str, source: str, stamp_ns: int) -> Float64[np.ndarray, "4 4"]:
         from_target, from_source = list(self._up(target)), list(self._up(source))
         common = next((frame for frame in from_source if frame in from_target), None)
         if common is None:

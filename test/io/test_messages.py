@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from people import STANDING, frame
 from scipy.spatial.transform import Rotation
 
 from gckpl_ros.io.body_frame import body_frames, to_transforms
@@ -11,37 +12,8 @@ from gckpl_ros.io.markers import ADD, DELETE, LINE_LIST, SPHERE_LIST, SkeletonMa
 from gckpl_ros.io.messages import from_skeleton_array, stamp_ns, to_skeleton_array, yaw
 from gckpl_ros.io.typestore import typestore
 from gckpl_ros.skeleton import CONNECTORS, INDEX, KEYPOINTS, LIMBS, MIRROR
-from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks
 
 TYPES = typestore().types
-
-# Somebody who stands at the origin and looks along x: left is +y.
-STANDING = np.zeros((14, 3), np.float32)
-STANDING[INDEX["left_hip"]] = [0, 0.1, 0.9]
-STANDING[INDEX["right_hip"]] = [0, -0.1, 0.9]
-STANDING[INDEX["left_shoulder"]] = [0, 0.2, 1.4]
-STANDING[INDEX["right_shoulder"]] = [0, -0.2, 1.4]
-STANDING[INDEX["head_center"]] = [0, 0, 1.65]
-
-
-def frame(*ids, states=None, keypoints=STANDING, stamp=1_500_000_001):
-    n = len(ids)
-    rng = np.random.default_rng(3)
-    return Frame(
-        stamp_ns=stamp,
-        frame_id="lidar",
-        tracks=Tracks(
-            ids=np.array(ids, np.int64),
-            states=np.array(states or [1] * n, np.int64),
-            boxes=Boxes(*(rng.uniform(0.5, 2, shape).astype(np.float32) for shape in ((n, 3), (n, 3), n, n))),
-            skeletons=Skeletons(
-                np.stack([keypoints + 10 * i for i in range(n)]) if n else np.zeros((0, 14, 3), np.float32),
-                rng.random((n, 14)).astype(np.float32),
-                rng.random((n, 14)).astype(np.float32),
-            ),
-            velocities=rng.random((n, 3)).astype(np.float32),
-        ),
-    )
 
 
 def through_cdr(message, name):

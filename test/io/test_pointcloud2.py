@@ -2,6 +2,7 @@ import struct
 
 import numpy as np
 import pytest
+import ros_messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,3 +148,9 @@ def test_written_clouds_survive_cdr_and_carry_their_fields():
     assert [(f.name, f.offset, f.datatype) for f in message.fields][3:] == [("intensity", 12, 7), ("ring", 16, 4)]
     assert message.point_step == 18 and message.width == 2
     assert struct.unpack_from("<H", message.data, 18 + 16) == (7,)
+
+
+def test_coordinates_beyond_all_bounds_count_as_not_finite():
+    points, index = to_points(ros_messages.cloud(0, points=[[1, 2, 3], [3e38, 0, 1], [0, -1e9, 1], [5e6, 4e5, 10]]))
+    assert index.tolist() == [0, 3]
+    np.testing.assert_allclose(points[1], [5e6, 4e5, 10])

@@ -2,84 +2,22 @@ import json
 
 import numpy as np
 import pytest
-import torch
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import save_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
 from gckpl_ros.io.bag import BagReader
 from gckpl_ros.io.bag_writer import BagWriter
-from gckpl_ros.io.messages import from_skeleton_array, to_header
-from gckpl_ros.io.pointcloud2 import from_points, to_points
+from gckpl_ros.io.messages import from_skeleton_array
+from gckpl_ros.io.pointcloud2 import to_points
 from gckpl_ros.io.replay import MARKERS, SKELETONS, Options, main, replay
 from gckpl_ros.io.replay_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
-from gckpl_ros.io.typestore import typestore
 from gckpl_ros.overrides import load_config
-
-TYPES = typestore().types
-SCAN_NS = 100_000_000
-START_NS = 1_700_000_000_000_000_000
-PERSON = np.array([6.0, 1.0, 0.0])
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An untrained network: where its keypoints lie is not what these tests are about."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_network(path, KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=1)), {})
-    return path
 
 
 @pytest.fixture
 def config(weights):
     return Config.parse({"estimate": {"weights": str(weights), "device": "cpu"}, "track": {"confirm_hits": 1}})
-
-
-def header(i, frame="lidar"):
-    return to_header(START_NS + i * SCAN_NS, frame, TYPES)
-
-
-def cloud(i, points=None):
-    somebody = PERSON + np.random.default_rng(i).uniform([-0.2, -0.2, -0.8], [0.2, 0.2, 0.8], (60, 3))
-    return from_points((somebody if points is None else np.array(points)).astype(np.float32), header(i), TYPES)
-
-
-def detections(i, *names, frame="lidar", at=PERSON, offset_ns=0):
-    pose = TYPES["geometry_msgs/msg/Pose"](
-        position=TYPES["geometry_msgs/msg/Point"](*map(float, at)),
-        orientation=TYPES["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0),
-    )
-    hypothesis = TYPES["vision_msgs/msg/ObjectHypothesis"]
-    covariance = TYPES["geometry_msgs/msg/PoseWithCovariance"](pose=pose, covariance=np.zeros(36))
-    size = TYPES["geometry_msgs/msg/Vector3"](x=0.6, y=0.6, z=1.8)
-    found = [
-        TYPES["vision_msgs/msg/Detection3D"](
-            header=header(i, frame),
-            results=[TYPES["vision_msgs/msg/ObjectHypothesisWithPose"](hypothesis(name, 0.9), covariance)],
-            bbox=TYPES["vision_msgs/msg/BoundingBox3D"](center=pose, size=size),
-            id="",
-        )
-        for name in names
-    ]
-    stamp = to_header(START_NS + i * SCAN_NS + offset_ns, frame, TYPES)
-    return TYPES[DETECTIONS_TYPE](header=stamp, detections=found)
-
-
-def transforms(i, parent, child, x):
-    return TYPES[TF_TYPE](
-        transforms=[
-            TYPES["geometry_msgs/msg/TransformStamped"](
-                header=header(i, parent),
-                child_frame_id=child,
-                transform=TYPES["geometry_msgs/msg/Transform"](
-                    translation=TYPES["geometry_msgs/msg/Vector3"](x=float(x), y=0.0, z=0.0),
-                    rotation=TYPES["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0),
-                ),
-            )
-        ]
-    )
 
 
 KINDS = {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE, "/tf": TF_TYPE, "/tf_static": TF_TYPE}
