@@ -14,6 +14,7 @@ def _packages(top: str, folder: str) -> list[str]:
 
 VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
+LIVE = ["cyclonedds>=11,<12"]
 DEVELOP = ["pytest>=8", "pytest-cov", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML"]
 
 setup(
@@ -53,9 +54,10 @@ setup(
         "pillow>=10.1",
     ],
     extras_require={
+        "live": LIVE,
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
+        "dev": [*LIVE, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

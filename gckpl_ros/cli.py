@@ -9,8 +9,10 @@ from gckpl_ros.errors import InputError
 # command: (module whose `main` is the command, what it does)
 COMMANDS = {
     "demo": ("gckpl_training.demo", "simulate a street, replay it, write a report with pictures"),
-    "sim": ("gckpl_training.sim", "write the simulated street as a rosbag2 recording, with truth"),
+    "sim": ("gckpl_training.sim", "the simulated street as a rosbag2 recording with truth, or as a live sensor"),
     "replay": ("gckpl_ros.io.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
+    "live": ("gckpl_ros.io.live", "skeletons of live clouds on a ROS 2 network, without ROS"),
+    "echo": ("gckpl_ros.io.echo", "print live skeletons, their rate and latency"),
     "evaluate": ("gckpl_ros.evaluate.command", "measure a replayed recording against its truth"),
     "train": ("gckpl_training.train", "train the keypoint network: stage1"),
     "benchmark": ("gckpl_training.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
@@ -24,6 +26,8 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage())
         return
+    # Before numpy is imported: its own threads spin while they wait, and on few cores that delays everything else.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     name, *rest = arguments
     if name not in COMMANDS:
         sys.stderr.write(f"gckpl: unknown command '{name}'\n\n{_usage()}")

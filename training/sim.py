@@ -1,6 +1,6 @@
 """The command `gckpl sim`: the demo street as a recording with clouds, transforms and truth, for any ROS 2 tool."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +21,9 @@ from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks, TrackState
 from gckpl_training.street import Scan, Street
 from gckpl_training.street.street import LIDAR_FRAME, START_NS
 
-CLOUD, TRUTH, DETECTIONS = "/lidar/points", "/truth/skeletons", "/detections"
+CLOUD, TRUTH, DETECTIONS, STATIC = "/lidar/points", "/truth/skeletons", "/detections", "/tf_static"
 TOPICS = {
-    "/tf_static": "tf2_msgs/msg/TFMessage",
+    STATIC: "tf2_msgs/msg/TFMessage",
     "/tf": "tf2_msgs/msg/TFMessage",
     CLOUD: "sensor_msgs/msg/PointCloud2",
     TRUTH: "gckpl_ros/msg/SkeletonArray",
@@ -38,23 +38,43 @@ def main(
     seconds: Annotated[float, tyro.conf.arg(help="length of the recording, at 10 scans a second")] = 15.0,
     seed: Annotated[int, tyro.conf.arg(help="the same seed makes the same recording")] = 0,
     detections: Annotated[bool, tyro.conf.arg(help="also write boxes with the errors of a detector")] = False,
+    live: Annotated[bool, tyro.conf.arg(help="write no file, be a sensor on the ROS 2 network until Ctrl-C")] = False,
+    rate: Annotated[float, tyro.conf.arg(help="--live: scans a second")] = 10.0,
+    loops: Annotated[int, tyro.conf.arg(help="--live: end after the whole street so many times; 0: never")] = 0,
+    local: Annotated[
+        bool, tyro.conf.arg(help="--live: this machine only; always works, if all programs say it")
+    ] = False,
 ) -> None:
-    """Simulate a street with seven people and a moving LiDAR, and write it as a rosbag2 recording with truth."""
-    topics = TOPICS | ({DETECTIONS: "vision_msgs/msg/Detection3DArray"} if detections else {})
-    writer = BagWriter(out, topics)
+    """Simulate a street with seven people and a moving LiDAR: a rosbag2 recording with truth, or a live sensor."""
     with _one_thread(), torch.no_grad():
-        street, rng = Street(seed, sensor, seconds), np.random.default_rng(seed)
-        with writer:
-            for scan in track(street.scans(), "scans", len(street), transient=True):
-                _write(writer, scan, detect(scan, rng) if detections else None)
+        scans = _scans(seed, sensor, seconds, detections)
+        if live:
+            from gckpl_training.live_street import play
+
+            play(scans, rate, loops, local)
+        else:
+            _write(BagWriter(out, topics(detections)), scans)
 
 
-def _write(writer: BagWriter, scan: Scan, found: Boxes | None) -> None:
-    messages = list(_messages(scan, writer.types))
-    if found is not None:
-        messages.append((DETECTIONS, detection_message(scan, found, writer.types)))
-    for topic, message in messages:
-        writer.write(topic, scan.cloud.stamp_ns, message)
+def topics(detections: bool) -> dict[str, str]:
+    """The type of each topic."""
+    return TOPICS | ({DETECTIONS: "vision_msgs/msg/Detection3DArray"} if detections else {})
+
+
+def _scans(seed: int, sensor: str, seconds: float, detections: bool) -> Iterator[tuple[Scan, Boxes | None]]:
+    """Every scan, and the boxes that a detector finds in it."""
+    street, rng = Street(seed, sensor, seconds), np.random.default_rng(seed)
+    for scan in track(street.scans(), "scans", len(street), transient=True):
+        yield scan, detect(scan, rng) if detections else None
+
+
+def _write(writer: BagWriter, scans: Iterable[tuple[Scan, Boxes | None]]) -> None:
+    with writer:
+        for scan, found in scans:
+            if scan.cloud.stamp_ns == START_NS:
+                writer.write(STATIC, START_NS, static_transforms(scan, writer.types))
+            for topic, message in messages(scan, found, writer.types):
+                writer.write(topic, scan.cloud.stamp_ns, message)
 
 
 @contextmanager
@@ -93,9 +113,8 @@ def detect(scan: Scan, rng: np.random.Generator) -> Boxes:
     return noisy[found]
 
 
-def detection_message(scan: Scan, boxes: Boxes, types: MessageTypes) -> Any:
+def detection_message(header: Any, boxes: Boxes, types: MessageTypes) -> Any:
     """A vision_msgs/Detection3DArray of class pedestrian."""
-    header = to_header(scan.cloud.stamp_ns, scan.cloud.frame_id, types)
 
     def detection(row: int) -> Any:
         box = to_bounding_box(boxes, row, types)
@@ -107,18 +126,20 @@ def detection_message(scan: Scan, boxes: Boxes, types: MessageTypes) -> Any:
     return types["vision_msgs/msg/Detection3DArray"](header=header, detections=list(map(detection, range(len(boxes)))))
 
 
-def _messages(scan: Scan, types: MessageTypes) -> Iterator[tuple[str, Any]]:
+def messages(scan: Scan, found: Boxes | None, types: MessageTypes) -> Iterator[tuple[str, Any]]:
+    """Topic and message of all that belongs to a scan, with the stamp of its cloud."""
     header = to_header(scan.cloud.stamp_ns, scan.cloud.frame_id, types)
     T_odom_base = scan.T_odom_sensor.copy()
     T_odom_base[2, 3] = 0
-    if scan.cloud.stamp_ns == START_NS:
-        yield "/tf_static", _static(scan, types)
     yield "/tf", _transforms([("odom", "base_link", T_odom_base)], scan, types)
     yield CLOUD, from_points(scan.cloud.points, header, types, {"intensity": scan.intensity})
     yield TRUTH, to_skeleton_array(truth(scan), types)
+    if found is not None:
+        yield DETECTIONS, detection_message(header, found, types)
 
 
-def _static(scan: Scan, types: MessageTypes) -> Any:
+def static_transforms(scan: Scan, types: MessageTypes) -> Any:
+    """A tf2_msgs/TFMessage with the place of the sensor on the robot."""
     T_base_lidar = np.eye(4)
     T_base_lidar[2, 3] = scan.T_odom_sensor[2, 3]
     return _transforms([("base_link", LIDAR_FRAME, T_base_lidar)], scan, types)

@@ -66,9 +66,9 @@ def _pipeline_row(pipeline: Pipeline, people: int, repeats: int) -> dict[str, An
     return {"people": people, "points": len(cloud), "skeletons": len(frames[-1].tracks), **rounded, "total_ms": total}
 
 
-def crowd(people: int, seed: int = 0) -> tuple[Cloud, Boxes]:
-    """People 4 to 12 m around a 32-beam sensor on flat ground, none hiding another, with their boxes."""
-    model, body, generator = sensor("spinner32"), load_body(), torch.Generator().manual_seed(seed)
+def crowd(people: int, seed: int = 0, lidar: str = "spinner32") -> tuple[Cloud, Boxes]:
+    """People 4 to 12 m around a sensor on flat ground, none hiding another, with their boxes."""
+    model, body, generator = sensor(lidar), load_body(), torch.Generator().manual_seed(seed)
     azimuth = torch.arange(people) * (2 * torch.pi / people)
     distance = 4 + 8 * torch.rand(people, generator=generator)
     place = torch.stack([distance * azimuth.cos(), distance * azimuth.sin()], 1)

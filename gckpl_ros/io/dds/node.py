@@ -1,0 +1,103 @@
+"""What `gckpl live` runs: the inputs and outputs of io/interface.py on a ROS 2 network, around the pipeline."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from time import time_ns
+from typing import Any, Final
+
+from gckpl_ros.config import Config
+from gckpl_ros.io.dds.participant import Participant, Publisher, Receive
+from gckpl_ros.io.dds.qos import LATCHED, RELIABLE, SENSOR, TRANSFORMS
+from gckpl_ros.io.interface import INPUTS, OUTPUTS, resolve
+from gckpl_ros.io.live_input import LiveInput
+from gckpl_ros.io.outputs import Outputs
+from gckpl_ros.io.status import Status, to_diagnostics
+from gckpl_ros.io.tf import TransformBuffer
+from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.worker import Worker
+from gckpl_ros.pipeline import Pipeline
+
+MALFORMED: Final = "message that cannot be read"
+TOO_SLOW: Final = "result that a reader was too slow to take"
+_KEEP_S: Final = 10.0  # as tf2
+
+
+class Node:
+    """Takes clouds, publishes skeletons: made on a participant, at work while it is ``running``."""
+
+    def __init__(self, network: Participant, pipeline: Pipeline, config: Config, name: str) -> None:
+        """Announce all outputs; raises InputError if a name is none."""
+        self._config = config
+        self.name = name.strip("/")
+        self.status = Status()
+        self.points = [resolve(topic, name) for topic in config.input.points]
+        self._network = network
+        self._transforms = TransformBuffer(_KEEP_S)
+        self._input = LiveInput(config, self._transforms, self.status)
+        self._publishers = dict(self._announce())
+        self._worker = Worker(pipeline, self._input, Outputs(typestore().types, config.output), self, self.status)
+        self._log: list[str] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Takes messages and publishes results inside."""
+        self._worker.start()
+        try:
+            self._listen()
+            yield
+        finally:
+            self._worker.stop()
+
+    def wanted(self) -> Collection[str]:
+        """Names of the outputs that somebody takes."""
+        return [name for name, publisher in self._publishers.items() if publisher.subscribers]
+
+    def publish(self, name: str, message: Any) -> None:
+        """Send one output."""
+        if not self._publishers[name].publish(message):
+            self.status.drop({TOO_SLOW: 1})
+
+    def log(self, text: str) -> None:
+        """Keep what a person should know."""
+        self._log.append(text)
+
+    def news(self) -> list[str]:
+        """What was logged since the last time."""
+        news, self._log = self._log, []
+        return news
+
+    def publish_diagnostics(self) -> None:
+        """Send a report, if somebody takes it."""
+        if self._publishers["diagnostics"].subscribers:
+            report = self.status.report()
+            self.publish("diagnostics", to_diagnostics(report, self.name, time_ns(), typestore().types))
+
+    def elsewhere(self) -> list[str]:
+        """Topics with clouds that are published but not taken."""
+        return [topic for topic in self._network.published(INPUTS["points"].type) if topic not in self.points]
+
+    def _announce(self) -> Iterator[tuple[str, Publisher]]:
+        for name, output in OUTPUTS.items():
+            if output.type in typestore().types:
+                profile = TRANSFORMS if name == "tf" else RELIABLE
+                yield name, self._network.publisher(resolve(output.topic, self.name), output.type, profile)
+
+    def _listen(self) -> None:
+        for sensor, topic in enumerate(self.points):
+            self._take("points", topic, partial(self._input.add_cloud, sensor=sensor))
+        if self._config.input.detections:
+            self._take("detections", resolve(self._config.input.detections, self.name), self._input.add_detections)
+        self._take("tf", INPUTS["tf"].topic, partial(self._transforms.add, static=False))
+        self._take("tf_static", INPUTS["tf_static"].topic, partial(self._transforms.add, static=True))
+
+    def _take(self, kind: str, topic: str, receive: Receive) -> None:
+        profile = {"tf": TRANSFORMS, "tf_static": LATCHED}.get(kind, SENSOR)
+        refuse = self._refuse_cloud if kind == "points" else self._refuse
+        self._network.subscribe(topic, INPUTS[kind].type, receive, profile, refuse)
+
+    def _refuse_cloud(self, error: Exception) -> None:
+        self.status.skip(MALFORMED)
+
+    def _refuse(self, error: Exception) -> None:
+        self.status.drop({MALFORMED: 1})

@@ -1,0 +1,168 @@
+"""A participant of a ROS 2 network: publishes messages, and hands those that come to whoever wants them."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
+from cyclonedds.core import DDSException, GuardCondition, InstanceState, ReadCondition, SampleState, ViewState, WaitSet
+from cyclonedds.domain import DomainParticipant
+from cyclonedds.pub import DataWriter
+from cyclonedds.sub import DataReader
+from cyclonedds.topic import Topic
+from cyclonedds.util import duration
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.io.dds.names import dds_topic, dds_type, ros_topic
+from gckpl_ros.io.dds.network import configure, domain_id
+from gckpl_ros.io.dds.payload import Payload, payload_type
+from gckpl_ros.io.dds.qos import RELIABLE, SENSOR, Profile, to_qos
+from gckpl_ros.io.typestore import typestore
+
+Receive: TypeAlias = Callable[[Any], None]
+Refuse: TypeAlias = Callable[[Exception], None]
+
+_ANY: Final = SampleState.Any | ViewState.Any | InstanceState.Any
+_AT_ONCE: Final = 32
+_MOST_ENDPOINTS: Final = 1000
+
+
+def _ignore(error: Exception) -> None:
+    """Malformed messages are nothing to nobody."""
+
+
+class Publisher:
+    """Sends messages of one type on one topic, from any thread."""
+
+    def __init__(self, writer: DataWriter[Any], msgtype: str) -> None:
+        self._writer = writer
+        self._msgtype = msgtype
+        self._payload = payload_type(msgtype)
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscriptions of others take this topic."""
+        return len(self._writer.get_matched_subscriptions())
+
+    def publish(self, message: Any) -> bool:
+        """Send a message; False if a reliable reader does not keep up, and it was left out."""
+        return self.write(bytes(typestore().serialize_cdr(message, self._msgtype, little_endian=True)))
+
+    def write(self, data: bytes) -> bool:
+        """Send what is already CDR; False as above."""
+        try:
+            self._writer.write(self._payload(data))
+        except DDSException as error:
+            if error.code != DDSException.DDS_RETCODE_TIMEOUT:
+                raise
+            return False
+        return True
+
+
+class Subscription:
+    """Messages of one topic, handed over one by one; what cannot be read or handed over is refused and counted."""
+
+    def __init__(self, reader: DataReader[Any], msgtype: str, receive: Receive, refuse: Refuse) -> None:
+        self._reader = reader
+        self._msgtype = msgtype
+        self._receive = receive
+        self._refuse = refuse
+        self.refused = 0
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers of others send on this topic."""
+        return len(self._reader.get_matched_publications())
+
+    @property
+    def lost(self) -> int:
+        """How many messages the network has lost since the start: they were sent but did not come whole."""
+        status = self._reader.get_sample_lost_status()  # type: ignore[no-untyped-call]
+        return int(status.total_count)
+
+    def take(self) -> None:
+        """Hand over all messages that have come."""
+        while samples := self._reader.take(_AT_ONCE):
+            for sample in samples:
+                if isinstance(sample, Payload):  # others only say that a publisher has gone
+                    self._hand_over(sample.data)
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            self._receive(typestore().deserialize_cdr(data, self._msgtype))
+        except Exception as error:  # whatever bytes come, the next message is read
+            self.refused += 1
+            self._refuse(error)
+
+
+class Participant:
+    """Publishers, subscriptions and the one thread that waits for messages; to be used as a context manager."""
+
+    def __init__(self, local: bool = False) -> None:
+        """Join the domain of ROS_DOMAIN_ID; raises InputError where that fails. ``local``: see network.configure."""
+        domain = domain_id()
+        configure(local)
+        try:
+            self._participant = DomainParticipant(domain)
+        except DDSException as error:
+            raise InputError(
+                f"cannot join DDS domain {domain}; what Cyclone DDS says stands above. Is CYCLONEDDS_URI right, and is"
+                " there a network? Without one, give --local to all programs"
+            ) from error
+        self._subscriptions: list[Subscription] = []
+        self._ending = Event()
+        self._wake = GuardCondition(self._participant)
+        self._waitset = WaitSet(self._participant)
+        self._waitset.attach(self._wake)
+        self._thread = Thread(target=self._wait, name="dds reader", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Participant":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave: no message is handed over any more, and nothing can be published."""
+        self._ending.set()
+        self._wake.set(True)
+        self._thread.join()
+        # the only way of cyclonedds to delete, with all publishers and subscriptions, what somebody may still refer to
+        self._participant.__del__()
+
+    def publisher(self, topic: str, msgtype: str, profile: Profile = RELIABLE) -> Publisher:
+        """Announce a topic, by its full ROS name."""
+        writer = DataWriter(self._participant, self._topic(topic, msgtype), to_qos(profile, msgtype))
+        return Publisher(writer, msgtype)
+
+    def subscribe(
+        self, topic: str, msgtype: str, receive: Receive, profile: Profile = SENSOR, refuse: Refuse = _ignore
+    ) -> Subscription:
+        """Have the reader's thread call ``receive`` with every message; ``refuse`` gets what one cannot be read for."""
+        reader = DataReader(self._participant, self._topic(topic, msgtype), to_qos(profile, msgtype))
+        subscription = Subscription(reader, msgtype, receive, refuse)
+        self._subscriptions.append(subscription)
+        self._waitset.attach(ReadCondition(reader, _ANY))
+        return subscription
+
+    def published(self, msgtype: str) -> list[str]:
+        """ROS topics of this type that others publish, as far as is known yet."""
+        endpoints = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication).read(_MOST_ENDPOINTS)
+        topics = {
+            ros_topic(each.topic_name)
+            for each in endpoints
+            if each.type_name == dds_type(msgtype)
+            and each.participant_key != self._participant.guid
+            and each.sample_info.instance_state == InstanceState.Alive
+        }
+        return sorted(topic for topic in topics if topic)
+
+    def _topic(self, name: str, msgtype: str) -> "Topic[Any]":
+        return Topic(self._participant, dds_topic(name), payload_type(msgtype))
+
+    def _wait(self) -> None:
+        while not self._ending.is_set():
+            self._waitset.wait(duration(infinite=True))
+            for subscription in list(self._subscriptions):
+                subscription.take()

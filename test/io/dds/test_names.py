@@ -1,0 +1,25 @@
+"""Names as `ros2 topic info -v` and the DDS tools show them on a real ROS 2 network."""
+
+import pytest
+
+from gckpl_ros.io.dds.names import dds_topic, dds_type, ros_topic, type_hash, user_data
+
+
+def test_topics_and_types_have_the_names_of_ros_2_on_dds():
+    assert dds_topic("/gckpl/skeletons") == "rt/gckpl/skeletons"
+    assert ros_topic("rt/gckpl/skeletons") == "/gckpl/skeletons"
+    assert ros_topic("ros_discovery_info") is None
+    assert dds_type("sensor_msgs/msg/PointCloud2") == "sensor_msgs::msg::dds_::PointCloud2_"
+
+
+@pytest.mark.parametrize(
+    ("msgtype", "digits"),
+    [  # as the definitions that ship with ROS 2 Jazzy give them
+        ("std_msgs/msg/String", "df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"),
+        ("sensor_msgs/msg/PointCloud2", "9198cabf7da3796ae6fe19c4cb3bdd3525492988c70522628af5daa124bae2b5"),
+        ("tf2_msgs/msg/TFMessage", "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"),
+    ],
+)
+def test_the_hash_is_that_of_ros_2(msgtype, digits):
+    assert type_hash(msgtype) == f"RIHS01_{digits}"
+    assert user_data(msgtype) == f"typehash=RIHS01_{digits};".encode()
