@@ -1,0 +1,129 @@
+"""The lifecycle node: transitions, services and parameters, handed on to the session."""
+
+from collections.abc import Callable
+from functools import wraps
+from traceback import format_exc
+from typing import Any, Final
+
+from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
+from std_srvs.srv import SetBool, Trigger
+
+from gckpl_ros.config import Config
+from gckpl_ros.errors import InputError
+from gckpl_ros.io.interface import SERVICES
+from gckpl_ros.io.ros.parameters import Parameters
+from gckpl_ros.io.ros.session import Session
+
+NAME: Final = "gckpl"
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+Transition = Callable[["SkeletonNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Transition) -> Transition:
+    """rclpy turns an exception into an error transition without a word about it."""
+
+    @wraps(transition)
+    def with_log(self: "SkeletonNode", state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception:
+            self.get_logger().error(f"{transition.__name__} failed, please report this:\n{format_exc()}")
+            raise
+
+    return with_log
+
+
+class SkeletonNode(Node):
+    """Skeletons of people in point clouds, as a managed node.
+
+    configure: parameters, network on its device; activate: subscriptions and work; deactivate: both end, the network
+    stays; cleanup: the network goes. What fails leaves the node unconfigured, and it can be configured again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True)
+        self._session: Session | None = None
+        self._active = False
+        self._enabled = True
+        self._settings = Parameters(self, self._reconfigure)
+        self.create_service(SetBool, SERVICES["enable"].topic, self._enable)
+        self.create_service(Trigger, SERVICES["reset_tracks"].topic, self._reset_tracks)
+        name = self.get_fully_qualified_name()
+        self.get_logger().info(f"waiting for `ros2 lifecycle set {name} configure` and activate; ros2 launch does both")
+
+    @_logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network; fails with the reason in the log where parameters or weights cannot be used."""
+        try:
+            self._session = Session(self, self._settings.config())
+        except InputError as error:
+            self.get_logger().error(f"cannot be configured: {error}")
+            return _FAILURE
+        self._settings.locked = True
+        self.get_logger().info(f"configured: {self._session.sources}")
+        return super().on_configure(state)
+
+    @_logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin, unless disabled."""
+        done = super().on_activate(state)
+        self._active = True
+        self._work()
+        return done
+
+    @_logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End, with publishers still open for the last messages."""
+        self._active = False
+        self._work()
+        return super().on_deactivate(state)
+
+    @_logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self.close()
+        return super().on_cleanup(state)
+
+    @_logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back, from any state."""
+        self.close()
+        return super().on_shutdown(state)
+
+    @_logged
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back; the node is unconfigured then."""
+        self.close()
+        return _SUCCESS
+
+    def close(self) -> None:
+        """End and give back the network and the device's memory; does nothing where there are none."""
+        self._active = False
+        self._settings.locked = False
+        session, self._session = self._session, None
+        if session:
+            session.close()
+
+    def _work(self) -> None:
+        if self._session:
+            (self._session.start if self._active and self._enabled else self._session.stop)()
+
+    def _reconfigure(self, config: Config) -> None:
+        if self._session:
+            self._session.configure(config)
+
+    def _enable(self, request: Any, response: Any) -> Any:
+        if request.data != self._enabled:
+            self._enabled = request.data
+            self._work()
+        response.success = True
+        response.message = f"{'enabled' if self._enabled else 'disabled'}{'' if self._active else ', but not active'}"
+        return response
+
+    def _reset_tracks(self, request: Any, response: Any) -> Any:
+        response.success = self._session is not None
+        response.message = "everybody is forgotten" if self._session else "the node is not configured"
+        if self._session:
+            self._session.reset()
+        return response

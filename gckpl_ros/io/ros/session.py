@@ -1,0 +1,81 @@
+"""What exists while the node is configured: the network, what it is fed by, and what it feeds."""
+
+import gc
+
+import torch
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import Node
+
+from gckpl_ros.config import Config
+from gckpl_ros.io.live_input import LiveInput
+from gckpl_ros.io.outputs import Outputs
+from gckpl_ros.io.ros.messages import GeneratedTypes, create_cloud
+from gckpl_ros.io.ros.publishers import Publishers
+from gckpl_ros.io.ros.subscriptions import Subscriptions
+from gckpl_ros.io.ros.transforms import TfTransforms
+from gckpl_ros.io.status import Status, to_diagnostics
+from gckpl_ros.io.worker import Worker
+from gckpl_ros.pipeline import Pipeline
+
+
+class Session:
+    """The network, ready and warm, connected to the node; it works between start and stop."""
+
+    def __init__(self, node: Node, config: Config) -> None:
+        """Load the network onto its device; raises InputError for weights, a device or topics that cannot be used."""
+        pipeline = Pipeline(config)
+        pipeline.warm_up()
+        self._node = node
+        self._types = GeneratedTypes()
+        self._status = Status()
+        self._transforms = TfTransforms(node)
+        source = LiveInput(config, self._transforms, self._status)
+        self._subscriptions = Subscriptions(node, config.input, source)
+        self._publishers = Publishers(node, self._types)
+        outputs = Outputs(self._types, config.output, create_cloud)
+        self._worker = Worker(pipeline, source, outputs, self._publishers, self._status)
+        # steady: a simulated clock may stand still
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(config.output.diagnostics_period_s, self._diagnose, clock=steady)
+
+    @property
+    def sources(self) -> str:
+        """Where clouds and detections come from, for the log."""
+        return self._subscriptions.sources
+
+    def start(self) -> None:
+        """Begin with nobody known, and subscribe."""
+        self._worker.start()
+        self._transforms.listen()
+        self._subscriptions.open()
+
+    def stop(self) -> None:
+        """Unsubscribe and end after the cloud in work; does nothing if it has not begun."""
+        self._subscriptions.close()
+        self._transforms.stop()
+        self._worker.stop()
+
+    def reset(self) -> None:
+        """Forget everybody; ids are not used again."""
+        self._worker.reset()
+
+    def configure(self, config: Config) -> None:
+        """Take over other values between two clouds."""
+        self._worker.configure(config)
+
+    def close(self) -> None:
+        """Stop, disconnect from the node and give the device's memory back."""
+        self.stop()
+        self._node.destroy_timer(self._timer)
+        self._transforms.close()
+        self._publishers.close()
+        del self._worker
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def _diagnose(self) -> None:
+        if "diagnostics" in self._publishers.wanted():
+            now_ns = self._node.get_clock().now().nanoseconds
+            name = self._node.get_fully_qualified_name()
+            report = to_diagnostics(self._status.report(), name, now_ns, self._types)
+            self._publishers.publish("diagnostics", report)

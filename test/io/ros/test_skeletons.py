@@ -1,0 +1,206 @@
+"""Clouds in, skeletons out, through real ROS 2: what is published, when, and what rubbish and odd times do to it."""
+
+from dataclasses import replace
+from time import sleep
+
+import numpy as np
+import pytest
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, header, transforms
+
+from gckpl_ros.io.messages import from_skeleton_array, stamp_ns
+from gckpl_ros.io.pointcloud2 import to_points
+
+CLOUD, DETECTIONS = "sensor_msgs/msg/PointCloud2", "vision_msgs/msg/Detection3DArray"
+SKELETONS = "gckpl_ros/msg/SkeletonArray"
+TF = "tf2_msgs/msg/TFMessage"
+FAR = PERSON + np.array([4.0, 0, 0])
+FIRST = 60  # number of the first scan after those by which a sensor and its node have met
+TIMES = {"input__wait_s": 0.5, "input__silence_s": 2.0}
+
+
+class Sensor:
+    """Publishes clouds with a box of the person in them. It and its node have met: nothing is lost any more."""
+
+    def __init__(self, rig, peer, namespace=""):
+        self._rig = rig
+        self.add_cloud = peer.publisher(f"{namespace}/points", CLOUD)
+        self.add_detections = peer.publisher(f"{namespace}/detections", DETECTIONS)
+        self.skeletons = peer.listen(f"{namespace}/gckpl/skeletons", SKELETONS)
+        assert any(self._try(i, 1.0) and self.skeletons[-1].skeletons for i in range(FIRST)), "they never meet"
+
+    def scan(self, i, boxes=None, **options):
+        """Publish a scan; the skeletons that come of it."""
+        assert self._try(i, 30.0, boxes, **options), f"nothing comes of scan {i}"
+        return from_skeleton_array(self.skeletons[-1])
+
+    def _try(self, i, timeout_s, boxes=None, **options):
+        before = len(self.skeletons)
+        self.add_detections(boxes or detections(i, "person", **options))
+        self.add_cloud(cloud(i, **options))
+        return self._rig.until(lambda: len(self.skeletons) > before, timeout_s)
+
+
+@pytest.fixture
+def sensor(rig, peer, active):
+    active(**TIMES)
+    return Sensor(rig, peer)
+
+
+def test_skeletons_have_the_stamp_and_frame_of_their_cloud_and_keep_their_id(sensor):
+    frames = [sensor.scan(i, frame="velodyne") for i in range(FIRST, FIRST + 5)]
+    assert [frame.stamp_ns - START_NS for frame in frames] == [(FIRST + i) * SCAN_NS for i in range(5)]
+    assert {frame.frame_id for frame in frames} == {"velodyne"}
+    assert [len(frame.tracks) for frame in frames] == [1] * 5
+    assert len({int(frame.tracks.ids[0]) for frame in frames}) == 1
+    np.testing.assert_allclose(frames[-1].tracks.boxes.centers, [PERSON], atol=1e-5)
+
+
+def test_every_output_is_there_for_those_who_take_it(rig, peer, sensor):
+    topics = {
+        "/gckpl/markers": "visualization_msgs/msg/MarkerArray",
+        "/gckpl/joint_array": "std_msgs/msg/Float32MultiArray",
+        "/gckpl/parts": CLOUD,
+        "/gckpl/processing_time_ms": "std_msgs/msg/Float64",
+        "/tf": TF,
+        "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
+    }
+    heard = {topic: peer.listen(topic, msgtype) for topic, msgtype in topics.items()}
+    assert any(sensor.scan(i) and all(heard.values()) for i in range(FIRST, 2 * FIRST)), heard
+    sleep(0.5)
+    for messages in heard.values():
+        messages.clear()
+    frame = sensor.scan(2 * FIRST)
+    assert rig.until(lambda: all(heard.values()))
+    keypoints, track_id = frame.tracks.skeletons.keypoints[0], int(frame.tracks.ids[0])
+    bones, joints, label = heard["/gckpl/markers"][-1].markers[-3:]  # before them somebody may be deleted
+    assert {marker.ns for marker in (bones, joints, label)} == {f"body_{track_id}"}
+    np.testing.assert_allclose([[p.x, p.y, p.z] for p in joints.points], keypoints, atol=1e-5)
+    array = heard["/gckpl/joint_array"][-1]
+    assert [dimension.size for dimension in array.layout.dim] == [1, 14, 5]
+    np.testing.assert_array_equal(np.array(array.data, np.float32).reshape(14, 5)[:, :3], keypoints)
+    parts, _ = to_points(heard["/gckpl/parts"][-1])
+    assert len(parts) == 60 and [f.name for f in heard["/gckpl/parts"][-1].fields][3:] == [
+        "part",
+        "probability",
+        "person",
+    ]
+    body = heard["/tf"][-1].transforms[0]
+    assert (body.header.frame_id, body.child_frame_id) == ("lidar", f"body_{track_id}")
+    hips = keypoints[[4, 10]].mean(axis=0)
+    t = body.transform.translation
+    np.testing.assert_allclose([t.x, t.y, t.z], hips, atol=1e-5)
+    assert heard["/gckpl/processing_time_ms"][-1].data > 0
+    assert heard["/diagnostics"][-1].status[0].name == "/gckpl: skeletons"
+
+
+def test_inputs_take_from_everybody_and_results_are_reliable(rig, peer, active):
+    active()
+    for topic in ("/points", "/detections"):
+        assert rig.until(lambda topic=topic: peer.node.get_subscriptions_info_by_topic(topic))
+        (found,) = peer.node.get_subscriptions_info_by_topic(topic)
+        assert found.qos_profile.reliability.name == "BEST_EFFORT"
+    (found,) = peer.node.get_publishers_info_by_topic("/gckpl/skeletons")
+    assert found.qos_profile.reliability.name == "RELIABLE"
+
+
+def malformed():
+    """Clouds that contradict themselves or hold nothing, and what they are counted as."""
+    good = cloud(1)
+    yield replace(good, fields=good.fields[:2]), "no field z"
+    yield replace(good, data=good.data[:-7]), "data has"
+    yield replace(good, point_step=2), "past the point_step"
+    yield replace(good, width=2**31), "data has"
+    yield replace(good, fields=[replace(f, datatype=77) for f in good.fields]), "unknown datatype"
+    yield replace(good, width=0, data=good.data[:0], row_step=0), "without a finite point"
+    yield cloud(1, points=[[np.nan] * 3] * 9), "without a finite point"
+
+
+def test_rubbish_is_counted_and_the_next_cloud_is_fine(rig, peer, active):
+    active(**TIMES, output__diagnostics_period_s=0.1)
+    sensor, reports = Sensor(rig, peer), peer.listen("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")
+    for i, (bad, reason) in enumerate(malformed()):
+        stamp = header(FIRST + i).stamp
+        sensor.add_cloud(replace(bad, header=replace(bad.header, stamp=stamp)))
+        assert rig.until(lambda reason=reason: any(reason in key for key in _counts(reports))), reason
+    assert len(sensor.scan(FIRST + 50).tracks) == 1
+    assert rig.until(lambda: int(_counts(reports)["frames"]) == len(sensor.skeletons))
+
+
+def _counts(reports):
+    return {value.key: value.value for value in reports[-1].status[0].values} if reports else {}
+
+
+def test_a_recording_that_starts_again_gives_new_people(sensor):
+    first = [sensor.scan(i) for i in (2 * FIRST, 2 * FIRST + 1)]
+    again = [sensor.scan(i) for i in (FIRST, FIRST + 1)]
+    assert again[0].stamp_ns < first[0].stamp_ns
+    assert int(again[0].tracks.ids[0]) > int(first[-1].tracks.ids[0])
+
+
+def test_services_stop_and_start_the_work_and_forget_everybody(rig, peer, active):
+    from std_srvs.srv import SetBool, Trigger
+
+    node = active(**TIMES)
+    sensor = Sensor(rig, peer)
+    first = sensor.scan(FIRST)
+    assert peer.call(Trigger, "/gckpl/reset_tracks").success
+    assert int(sensor.scan(FIRST + 1).tracks.ids[0]) > int(first.tracks.ids[0])
+    assert peer.call(SetBool, "/gckpl/enable", data=False).message == "disabled"
+    assert rig.until(lambda: not peer.node.count_subscribers("/points"))
+    heard, cpu_s = len(sensor.skeletons), node.cpu_s
+    assert not rig.until(lambda: len(sensor.skeletons) > heard, timeout_s=2.0)
+    assert node.cpu_s - cpu_s < 0.2
+    assert peer.call(SetBool, "/gckpl/enable", data=True).message == "enabled"
+    assert rig.until(lambda: peer.node.count_subscribers("/points"))
+    assert len(sensor.scan(FIRST + 50).tracks) == 1
+
+
+def test_reset_needs_a_configured_node(peer, start):
+    from std_srvs.srv import Trigger
+
+    start()
+    assert not peer.call(Trigger, "/gckpl/reset_tracks").success
+
+
+def test_two_namespaces_do_not_mix(rig, peer, active):
+    for name in ("one", "two"):
+        active("-r", f"__ns:=/{name}", "-r", "/tf:=tf", of=f"/{name}/gckpl", **TIMES)
+    one, two = (Sensor(rig, peer, f"/{name}") for name in ("one", "two"))
+    frames = peer.listen("/one/tf", TF)
+    assert any(one.scan(i) and frames for i in range(FIRST, 2 * FIRST))
+    near, before = one.scan(2 * FIRST), len(one.skeletons)
+    far = two.scan(3 * FIRST, at=FAR)
+    np.testing.assert_allclose(near.tracks.boxes.centers, [PERSON], atol=1e-5)
+    np.testing.assert_allclose(far.tracks.boxes.centers, [FAR], atol=1e-5)
+    assert len(one.skeletons) == before
+    assert far.stamp_ns not in {stamp_ns(stamped.header.stamp) for message in frames for stamped in message.transforms}
+
+
+def test_boxes_in_another_frame_come_through_tf(rig, peer, active):
+    active(**TIMES)
+    sensor = Sensor(rig, peer)
+    peer.publisher("/tf_static", TF, durability=1)(transforms(0, "base_link", "lidar", x=2.0))
+    frame = sensor.scan(FIRST, boxes=detections(FIRST, "person", frame="base_link", at=PERSON + np.array([2, 0, 0])))
+    np.testing.assert_allclose(frame.tracks.boxes.centers, [PERSON], atol=1e-5)
+    assert frame.frame_id == "lidar"
+
+
+def test_two_sensors_are_merged_through_tf_that_may_come_late(rig, peer, active):
+    active(**TIMES, input__points=["front", "rear"], input__frame="base_link")
+    front, rear = (peer.publisher(f"/{name}", CLOUD) for name in ("front", "rear"))
+    add_detections = peer.publisher("/detections", DETECTIONS)
+    skeletons, parts = peer.listen("/gckpl/skeletons", SKELETONS), peer.listen("/gckpl/parts", CLOUD)
+    send_tf = peer.publisher("/tf_static", TF, durability=1)
+
+    def whole(i, timeout_s):
+        """Whether all 60 points that each sensor has of the person are one body in a scan."""
+        add_detections(detections(i, "person", frame="base_link"))
+        front(cloud(i, frame="front", at=PERSON - np.array([1, 0, 0])))
+        rear(cloud(i, frame="rear", at=PERSON + np.array([1, 0, 0])))
+        return rig.until(lambda: any(message.width == 120 for message in parts), timeout_s)
+
+    assert not whole(0, 2.0) and not skeletons, "without transforms there is no way to merge"
+    send_tf(transforms(0, "base_link", "front", x=1))
+    send_tf(transforms(0, "base_link", "rear", x=-1))
+    assert any(whole(i, 1.0) for i in range(1, FIRST))
+    assert {message.header.frame_id for message in (*skeletons, *parts)} == {"base_link"}
