@@ -24,7 +24,7 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tables: $(READY)  ## write the tables of README.md and docs/ from docs/benchmarks/*.json
+tables: $(READY)  ## write the tables of README.md and docs/ from docs/benchmarks/*.json and the code
 	$(BIN)/python -m gckpl_training.tables
 
 params: $(READY)  ## write config/gckpl.param.yaml from the defaults in gckpl_ros/config.py

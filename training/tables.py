@@ -1,9 +1,12 @@
-"""`make tables`: the tables in README.md and docs/ are written from docs/benchmarks/*.json, never by hand."""
+"""`make tables`: the tables in README.md and docs/ are written from docs/benchmarks/*.json and from the code itself."""
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from gckpl_training.reference import REFERENCE
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -11,14 +14,19 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def render(measurement: dict[str, Any]) -> str:
     """A measurement as a Markdown table, and under what circumstances it was made."""
-    heads = list(dict.fromkeys(key for row in measurement["rows"] for key in row))
-    lines = [_line([head.replace("_", " ") for head in heads]), _line(["---"] * len(heads))]
-    lines += [_line([_cell(row.get(head)) for head in heads]) for row in measurement["rows"]]
     machine = measurement["machine"]
     device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
     threads = f"{machine['threads']} threads, torch {machine['torch']}, Python {machine['python']}"
     made = f"Measured {measurement['date']} at {measurement['commit']}: {device}, {threads}."
-    return "\n".join([*lines, "", made, ""])
+    return f"{table(measurement['rows'])}\n{made}\n"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; its columns are all keys, in the order of their first appearance."""
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [_line([head.replace("_", " ") for head in heads]), _line(["---"] * len(heads))]
+    lines += [_line([_cell(row.get(head)) for head in heads]) for row in rows]
+    return "\n".join([*lines, ""])
 
 
 def _line(cells: list[str]) -> str:
@@ -33,13 +41,14 @@ def _cell(value: Any) -> str:
 
 def filled(text: str, folder: Path) -> str:
     """A document with each of its tables written anew; a table without its JSON file says that it is not measured."""
+    return BLOCK.sub(lambda block: f"{block[1]}{_content(block[2], folder)}{block[3]}", text)
 
-    def table(block: re.Match[str]) -> str:
-        file = folder / f"{block[2]}.json"
-        content = render(json.loads(file.read_text())) if file.exists() else "Not measured yet.\n"
-        return f"{block[1]}{content}{block[3]}"
 
-    return BLOCK.sub(table, text)
+def _content(name: str, folder: Path) -> str:
+    if name in REFERENCE:
+        return table(REFERENCE[name]())
+    file = folder / f"{name}.json"
+    return render(json.loads(file.read_text())) if file.exists() else "Not measured yet.\n"
 
 
 def documents(root: Path = ROOT) -> list[Path]:

@@ -1,10 +1,12 @@
-"""Tables in the documents: rendered from JSON, and never edited by hand."""
+"""Tables in the documents: rendered from JSON and from the code, and never edited by hand."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from gckpl_ros.io.dds.network import LOOPBACK
+from gckpl_training.reference import REFERENCE
 from gckpl_training.tables import ROOT, documents, filled, render
 
 MEASUREMENT = {
@@ -44,7 +46,36 @@ def test_only_marked_places_are_written_anew(tmp_path: Path) -> None:
     assert filled(new, tmp_path) == new
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("parameters", "| parameter | default | range | while running | what |"),
+        ("parameters", "| `crop.margin_m` | `0.15` | [0, 1] | yes | Enlarge every box by this much on each side. |"),
+        (
+            "parameters",
+            '| `estimate.weights` | `""` |  |  | Weights file (.safetensors); empty: the network that ships. |',
+        ),
+        ("parameters", "| `output.body_frames` | `true` |  | yes | TF frame body_\\<id> of each person (REP-155). |"),
+        ("services", "| `~/reset_tracks` | std_srvs/srv/Trigger | forget everybody; ids are not used again |"),
+    ],
+)
+def test_the_code_fills_the_tables_of_reference(tmp_path: Path, name: str, line: str) -> None:
+    assert f"\n{line}\n" in filled(f"<!-- table: {name} -->\n<!-- end -->", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "interval"),
+    [("`detect.max_range_m`", "(1, 200]"), ("`track.smoothing`", "[0, 1)"), ("`crop.max_points`", "[16, 1024]")],
+)
+def test_a_round_bracket_shuts_its_end_out(parameter: str, interval: str) -> None:
+    assert {row["parameter"]: row["range"] for row in REFERENCE["parameters"]()}[parameter] == interval
+
+
 @pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
 def test_documents_hold_what_was_measured(document: Path) -> None:
     text = document.read_text()
     assert filled(text, ROOT / "docs/benchmarks") == text, "run `make tables`"
+
+
+def test_ros_nodes_are_told_the_loopback_that_our_own_programs_use() -> None:
+    assert f"export CYCLONEDDS_URI='{LOOPBACK}'\n" in (ROOT / "docs/live.md").read_text()
