@@ -18,28 +18,39 @@ Rows = list[dict[str, Any]]
 
 
 def main(
-    name: tyro.conf.Positional[Literal["replay", "simulate", "pipeline", "accuracy"]],
+    name: tyro.conf.Positional[Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "live"]],
     out: Annotated[Path, tyro.conf.arg(help="folder for NAME.json")] = Path("docs/benchmarks"),
     recording: Annotated[Path | None, tyro.conf.arg(help="replay: this one; None: the simulated street")] = None,
-    mocap: Annotated[Path | None, tyro.conf.arg(help="accuracy: motions to measure on; None: procedural ones")] = None,
+    mocap: Annotated[Path | None, tyro.conf.arg(help="accuracy, flow: motions to use; None: procedural ones")] = None,
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
+    external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
 ) -> None:
-    """Measure replay, simulation, the pipeline's stages (ms, medians) or accuracy (cm); write OUT/NAME.json."""
+    """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
 
-    from gckpl_training import accuracy, speed
+    from gckpl_training import accuracy, flow_accuracy, preset_gain, speed
 
     measure: dict[str, Callable[[], Rows]] = {
         "replay": partial(speed.replay_rows, recording, weights),
         "simulate": speed.simulate_rows,
         "pipeline": partial(speed.pipeline_rows, weights),
         "accuracy": partial(accuracy.accuracy_rows, weights, mocap),
+        "presets": preset_gain.preset_rows,
+        "flow": partial(flow_accuracy.flow_rows, weights, mocap),
+        "live": partial(_live_rows, weights, external),
     }
     rows = measure[name]()
-    file = write(out / f"{name}.json", {"name": name, **circumstances(), "rows": rows})
+    title = "node" if external else name
+    file = write(out / f"{title}.json", {"name": title, **circumstances(), "rows": rows})
     for row in rows:
         Console().print(row)
     Console().print(f"written to {file}; `make tables` puts it into the documents")
+
+
+def _live_rows(weights: str, external: bool) -> Rows:
+    from gckpl_training.live_speed import live_rows  # needs Cyclone DDS, the others do not
+
+    return live_rows(weights=weights, external=external)
 
 
 def circumstances() -> dict[str, Any]:

@@ -18,8 +18,9 @@ _DATATYPES: Final = {name: number for number, name in _FORMATS.items()}
 def to_points(message: Any, drop_zeros: bool = True) -> tuple[Float32[np.ndarray, "n 3"], Int64[np.ndarray, " n"]]:
     """Finite points (m, in the message's frame) and their places in the message's points, row by row.
 
-    Coordinates from 1e8 m on count as not finite. Points at exactly (0, 0, 0) are placeholders for beams without return and go too, unless told otherwise. Integer
-    coordinates count as metres. Raises InputError if the message contradicts itself.
+    Coordinates from 1e8 m on count as not finite. Points at exactly (0, 0, 0) are placeholders for beams without return
+    and go too, unless told otherwise. Integer coordinates count as metres. Raises InputError if the message
+    contradicts itself.
     """
     grid = _grid(message)
     xyz = np.empty((3, *grid.shape), np.float32)
