@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gckpl_ros.config import Config
-from gckpl_ros.io.dds.network import buffer_warning
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
+from gckpl_ros.io.receive_buffers import buffer_warning
 from gckpl_ros.io.replay_input import NO_DETECTIONS
 from gckpl_ros.io.status import Report
 from gckpl_ros.overrides import load_config

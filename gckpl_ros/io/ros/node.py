@@ -11,6 +11,7 @@ from std_srvs.srv import SetBool, Trigger
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.interface import SERVICES
+from gckpl_ros.io.receive_buffers import buffer_warning
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
 
@@ -61,6 +62,8 @@ class SkeletonNode(Node):
             self.get_logger().error(f"cannot be configured: {error}")
             return _FAILURE
         self._settings.locked = True
+        if warning := buffer_warning():
+            self.get_logger().warning(warning)
         self.get_logger().info(f"configured: {self._session.sources}")
         return super().on_configure(state)
 

@@ -7,6 +7,8 @@ from threading import Event, Thread
 from traceback import format_exc
 from typing import TYPE_CHECKING
 
+from gckpl_ros.io.receive_buffers import ask_for_receive_buffers
+
 if TYPE_CHECKING:
     from gckpl_ros.io.ros.node import SkeletonNode
 
@@ -17,6 +19,7 @@ def main() -> None:
     """Run the node until SIGINT or SIGTERM, then end with status 0; with status 1 where it cannot start."""
     # Before numpy is imported: its own threads spin while they wait, and on few cores that delays everything else.
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    ask_for_receive_buffers()
     # Blocked in all threads and waited for in one: neither the first nor the tenth can interrupt anything half-way.
     pthread_sigmask(SIG_BLOCK, _ENDS)
     try:

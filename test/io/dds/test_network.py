@@ -3,7 +3,8 @@ import os
 import pytest
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.network import BUFFERS, LOOPBACK, buffer_warning, configure, domain_id
+from gckpl_ros.io.dds.network import LOOPBACK, configure, domain_id
+from gckpl_ros.io.receive_buffers import BUFFERS
 
 
 @pytest.mark.parametrize(("value", "number"), [("", 0), ("0", 0), ("7", 7), ("232", 232)])
@@ -45,13 +46,3 @@ def test_the_discovery_range_of_ros_counts_as_local(monkeypatch):
     monkeypatch.delenv("CYCLONEDDS_URI")
     configure(local=False)
     assert os.environ["CYCLONEDDS_URI"] == f"{BUFFERS},{LOOPBACK}"
-
-
-def test_small_receive_buffers_are_told_with_what_mends_them(tmp_path):
-    limit = tmp_path / "rmem_max"
-    assert buffer_warning(limit) == ""
-    limit.write_text("212992\n")
-    told = buffer_warning(limit)
-    assert told.startswith("net.core.rmem_max is 208 KiB") and "sysctl -w net.core.rmem_max=16777216" in told
-    limit.write_text("16777216\n")
-    assert buffer_warning(limit) == ""
