@@ -19,6 +19,7 @@ from gckpl_ros.io.status import Status
 from gckpl_ros.io.tf import TransformBuffer
 from gckpl_ros.io.worker import Worker
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.types import TrackState
 
 
 @dataclass
@@ -135,6 +136,17 @@ def test_after_ten_seconds_of_silence_the_person_is_somebody_new(weights):
             live.input.add_detections(detections(i, "person"))
             live.see(cloud(i))
     assert [frame.tracks.ids.tolist() for frame in skeletons(live)] == [[0], [0], [1], [1]]
+
+
+def test_with_detections_for_every_other_cloud_the_person_is_carried_over_the_clouds_between(weights):
+    with robot(weights, track={"confirm_hits": 1}) as live:
+        for i in range(6):
+            if i % 2 == 0:
+                live.input.add_detections(detections(i, "person"))
+            live.see(cloud(i))
+    found = skeletons(live)
+    assert [frame.tracks.ids.tolist() for frame in found] == [[0]] * 6
+    assert [TrackState(frame.tracks.states[0]).name for frame in found] == ["TRACKED", "LOST"] * 3
 
 
 def test_values_can_change_while_it_runs(weights):
