@@ -1,5 +1,6 @@
 """Live clouds as the pipeline's input: the newest cloud that has all that belongs to it."""
 
+from collections.abc import Callable
 from threading import Condition
 from time import monotonic, perf_counter
 from typing import Any, Final
@@ -33,12 +34,16 @@ class LiveInput:
     a second older than its sensor's last one means that time starts anew: everything waiting is forgotten.
     """
 
-    def __init__(self, config: Config, transforms: Transforms, status: Status) -> None:
+    def __init__(
+        self, config: Config, transforms: Transforms, status: Status, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """``clock``: seconds by which all waiting is measured."""
         self._tolerance_ns = config.input.tolerance_s * 1e9
         self._classes = () if "" in config.input.classes else config.input.classes
         self._transforms = transforms
         self._status = status
-        self._matcher = Matcher(config, transforms, status)
+        self._clock = clock
+        self._matcher = Matcher(config, transforms, status, clock)
         self._changed = Condition()
         self.clear()
 
@@ -72,7 +77,7 @@ class LiveInput:
 
     def take(self, timeout_s: float) -> Sample | None:
         """The newest sample that is ready; None if there is none for so long. Unusable clouds are counted."""
-        until_s = monotonic() + timeout_s
+        until_s = self._clock() + timeout_s
         while match := self._next(until_s):
             try:
                 return self._sample(match)
@@ -97,7 +102,7 @@ class LiveInput:
         lacking = [scan for scan in self._waiting if sensor not in scan.clouds]
         scan = min(lacking, key=lambda scan: abs(scan.stamp_ns - stamp), default=None)
         if scan is None or abs(scan.stamp_ns - stamp) > self._tolerance_ns:
-            scan = Scan(stamp, monotonic())
+            scan = Scan(stamp, self._clock())
             self._waiting.append(scan)
         scan.clouds[sensor] = message
         if sensor == min(scan.clouds):
@@ -113,7 +118,7 @@ class LiveInput:
     def _next(self, until_s: float) -> Match | None:
         with self._changed:
             while not (match := self._newest_ready()):
-                left_s = until_s - monotonic()
+                left_s = until_s - self._clock()
                 if left_s <= 0:
                     return None
                 self._changed.wait(min(left_s, _POLL_S) if self._waiting else left_s)
@@ -139,7 +144,7 @@ class LiveInput:
         return None
 
     def _sample(self, match: Match) -> Sample:
-        start, wait_ms = perf_counter(), 1e3 * (monotonic() - match.scan.came_s)
+        start, wait_ms = perf_counter(), 1e3 * (self._clock() - match.scan.came_s)
         with self._changed:
             restarted, self._restarted = self._restarted, False
         origin = tuple(match.transforms[min(match.transforms)][:3, 3].tolist())

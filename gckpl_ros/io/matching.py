@@ -1,8 +1,8 @@
 """What belongs to a live cloud: the other sensors' clouds, transforms and detections of its time."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ class NotYetError(Exception):
 
 @dataclass
 class Scan:
-    """Clouds of one time, by sensor; ``came_s``: when the first of them came (monotonic)."""
+    """Clouds of one time, by sensor; ``came_s``: when the first of them came (s)."""
 
     stamp_ns: int
     came_s: float
@@ -52,11 +52,12 @@ class Match:
 class Matcher:
     """Remembers who was heard and when, and the latest detections. Not thread-safe."""
 
-    def __init__(self, config: Config, transforms: Transforms, status: Status) -> None:
+    def __init__(self, config: Config, transforms: Transforms, status: Status, clock: Callable[[], float]) -> None:
         self._config = config.input
         self._fixed_frame = config.track.frame
         self._transforms = transforms
         self._status = status
+        self._clock = clock
         self._first_frame = ""
         self.clear()
 
@@ -74,13 +75,13 @@ class Matcher:
 
     def heard_cloud(self, message: Any, sensor: int) -> None:
         """A sensor is alive."""
-        self._heard_s[sensor] = monotonic()
+        self._heard_s[sensor] = self._clock()
         if sensor == 0:
             self._first_frame = message.header.frame_id
 
     def heard_detections(self, message: Any) -> None:
         """Keep detections until their cloud comes."""
-        self._detector_heard_s = monotonic()
+        self._detector_heard_s = self._clock()
         self._detections.append((stamp_ns(message.header.stamp), message))
 
     def match(self, scan: Scan) -> Match:
@@ -88,7 +89,7 @@ class Matcher:
 
         After ``wait_s`` a scan goes without late sensors and without late detections, but not without transforms.
         """
-        now_s = monotonic()
+        now_s = self._clock()
         expired = now_s - scan.came_s >= self._config.wait_s
         self._check_complete(scan, now_s, expired)
         frame_id = self._config.frame or self._first_frame or next(iter(scan.clouds.values())).header.frame_id

@@ -1,7 +1,7 @@
 """What live processing is doing: rate, latencies, and what was left out and why. Fed by threads, read by reports."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gckpl_ros.io.messages import to_header
 from gckpl_ros.io.typestore import MessageTypes
 from gckpl_ros.types import Frame
 
@@ -47,7 +46,9 @@ class Report:
 class Status:
     """Counts since the start, latencies of the last seconds; safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """``clock``: seconds by which rates and silence are measured."""
+        self._clock = clock
         self._lock = Lock()
         self._clouds = self._frames = self._people = 0
         self._skipped: Counter[str] = Counter()
@@ -59,7 +60,7 @@ class Status:
         """A cloud came."""
         with self._lock:
             self._clouds += 1
-            self._heard_s = monotonic()
+            self._heard_s = self._clock()
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Clouds that have no result."""
@@ -78,11 +79,11 @@ class Status:
         with self._lock:
             self._frames += 1
             self._people = len(frame.tracks)
-            self._recent.append((monotonic(), {**frame.timings_ms, "latency": latency_ms}))
+            self._recent.append((self._clock(), {**frame.timings_ms, "latency": latency_ms}))
 
     def report(self) -> Report:
         """How things are now."""
-        now = monotonic()
+        now = self._clock()
         with self._lock:
             recent = [(at, timings) for at, timings in self._recent if now - at <= _WINDOW_S]
             span_s = now - recent[0][0] if recent else 0.0
@@ -100,18 +101,17 @@ class Status:
             )
 
 
-def to_diagnostics(report: Report, name: str, stamp_ns: int, types: MessageTypes) -> Any:
-    """A diagnostic_msgs/DiagnosticArray: OK, or WARN where no clouds come or none of them has a result."""
+def to_diagnostic_status(report: Report, name: str, types: MessageTypes) -> Any:
+    """A diagnostic_msgs/DiagnosticStatus: OK, or WARN where no clouds come or none of them has a result."""
     level, message = _health(report)
     key_value = types["diagnostic_msgs/msg/KeyValue"]
-    status = types["diagnostic_msgs/msg/DiagnosticStatus"](
+    return types["diagnostic_msgs/msg/DiagnosticStatus"](
         level=level,
         name=f"{name}: skeletons",
         message=message,
         hardware_id="",
         values=[key_value(key=key, value=value) for key, value in _values(report).items()],
     )
-    return types["diagnostic_msgs/msg/DiagnosticArray"](header=to_header(stamp_ns, "", types), status=[status])
 
 
 def _health(report: Report) -> tuple[int, str]:

@@ -21,6 +21,8 @@ from gckpl_ros.io.worker import Worker
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import TrackState
 
+PATIENCE_S = 60.0  # a detector that is held up by a busy machine is not silent
+
 
 @dataclass
 class Shelf:
@@ -55,7 +57,7 @@ class Robot:
 
     def settle(self):
         """Until every cloud is accounted for: it has a result, or a reason why not."""
-        until = monotonic() + 20
+        until = monotonic() + PATIENCE_S
         while monotonic() < until:
             report = self.status.report()
             if report.clouds == report.frames + sum(report.skipped.values()):
@@ -71,7 +73,8 @@ class Robot:
 
 @contextmanager
 def robot(weights, **sections):
-    sections = {"estimate": {"weights": str(weights), "device": "cpu"}, "input": {"wait_s": 0.05}} | sections
+    sections = {"estimate": {"weights": str(weights), "device": "cpu"}} | sections
+    sections["input"] = {"wait_s": 0.05, "silence_s": PATIENCE_S} | sections.get("input", {})
     config = Config.parse(sections)
     status, shelf, buffer = Status(), Shelf(), TransformBuffer(keep_s=10.0)
     source = LiveInput(config, buffer, status)
@@ -186,11 +189,19 @@ def test_it_can_be_stopped_and_started_again_and_starts_with_nobody(weights):
     assert [frame.tracks.ids.tolist() for frame in skeletons(live)] == [[0], [1]]
 
 
+def mend_frames(live):
+    """Undo what rubbish has made of frames, all but one: these transforms are newer."""
+    live.transforms.add(transforms(6, "earth", "odom", 0), static=True)
+    for child in ("lidar", "", "a" * 300):
+        live.transforms.add(transforms(6, "odom", child, 0), static=True)
+
+
 @pytest.mark.parametrize("sections", [{}, {"track": {"frame": "odom"}, "input": {"wait_s": 0.0}}])
 def test_no_message_can_end_it_and_every_cloud_is_accounted_for(weights, sections):
     @settings(max_examples=1250, suppress_health_check=list(HealthCheck))
     @given(st.lists(rubbish.messages, min_size=1, max_size=4))
     def fuzz(messages):
+        mend_frames(live)  # or one message could keep all others from having a result
         for message in messages:
             if hasattr(message, "detections"):
                 live.input.add_detections(message)
@@ -209,7 +220,7 @@ def test_no_message_can_end_it_and_every_cloud_is_accounted_for(weights, section
         live.shelf.kept.clear()
         live.input.clear()
         live.transforms.clear()
-        live.transforms.add(transforms(0, "odom", "lidar", 0), static=True)
+        mend_frames(live)
         live.input.add_detections(detections(now, "person"))
         live.see(cloud(now))
         assert [len(frame.tracks) for frame in skeletons(live)] == [1], "after all this it still works"

@@ -1,5 +1,6 @@
 import json
 from threading import Event, Thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from people import frame
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.participant import Participant
-from gckpl_ros.io.echo import TYPE, Heard, main, rate_hz, to_json, to_text
+from gckpl_ros.io.echo import TYPE, Heard, _hint, main, rate_hz, to_json, to_text
 from gckpl_ros.io.messages import to_skeleton_array
 from gckpl_ros.io.typestore import typestore
 from gckpl_ros.skeleton import KEYPOINTS
@@ -75,25 +76,25 @@ def test_it_ends_after_one_message_or_after_as_many_as_wanted(talker, capsys):
 
 
 def test_it_says_why_nothing_comes(talker, capsys, monkeypatch):
+    hinted = Event()
     monkeypatch.setattr("gckpl_ros.io.echo._PATIENCE_S", 0.5)
-    hinted = Thread(target=_publish_once_asked, args=("/other/skeletons",))
-    hinted.start()
+    monkeypatch.setattr("gckpl_ros.io.echo._hint", lambda *about: (_hint(*about), hinted.set())[0])
+    publishing = Thread(target=_publish_after, args=(hinted, "/other/skeletons"))
+    publishing.start()
     main("other/skeletons", once=True)
-    hinted.join()
+    publishing.join()
     hint = " ".join(capsys.readouterr().err.split())
     assert hint.startswith("nothing on /other/skeletons yet; skeletons are on /gckpl/skeletons. Does `gckpl live` run")
 
 
-def _publish_once_asked(topic):
+def _publish_after(hinted, topic):
+    """Once it was said that nothing comes, something comes."""
     with Participant() as network:
-        Event().wait(1.5)
+        assert hinted.wait(60.0)
         publisher = network.publisher(topic, TYPE)
-        for _ in range(1000):
-            if publisher.subscribers:
-                break
-            Event().wait(0.02)
+        while not publisher.subscribers:
+            sleep(0.02)
         publisher.publish(to_skeleton_array(frame(1), typestore().types))
-        Event().wait(0.2)
 
 
 def test_a_bad_topic_is_refused():
