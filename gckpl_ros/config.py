@@ -144,6 +144,48 @@ class OutputConfig(_Section):
     )
 
 
+class AdaptConfig(_Section):
+    """Learning without labels while the robot works, beside the estimation."""
+
+    enabled: bool = Field(False, description="Learn from the people that are tracked.", json_schema_extra=FIXED)
+    teacher: str = Field(
+        "",
+        description="Temporal network (.safetensors) that belongs to estimate.weights; empty: the one that ships with "
+        "the weights that ship, plain smoothing for others.",
+        json_schema_extra=FIXED,
+    )
+    budget_ms_per_s: float = Field(
+        100.0, ge=0, le=1000, description="Share of each second spent learning, on average; 0: only collect."
+    )
+    buffer_mb: float = Field(64.0, ge=1, le=4096, description="Most memory for what is learnt from.")
+    frames: int = Field(
+        10, ge=2, le=100, description="Consecutive clouds of one person that make a tracklet.", json_schema_extra=FIXED
+    )
+    min_tracklets: int = Field(40, ge=1, le=10000, description="Different tracklets before learning starts.")
+    batch_pairs: int = Field(
+        16, ge=1, le=1024, description="Pairs of consecutive crops, and as many simulated crops, in each step."
+    )
+    learning_rate: float = Field(3e-4, gt=0, le=0.1, description="Of the optimiser (AdamW).")
+    check_steps: int = Field(25, ge=1, le=10000, description="Steps between two checks of the guard.")
+    max_anchor_growth: float = Field(
+        0.02, ge=0, le=1, description="How much worse than as loaded the network may be on simulated crops; 0.02: 2 %."
+    )
+    max_holdout_growth: float = Field(
+        0.02, ge=0, le=1, description="How much worse than before an update may be on recent people held out."
+    )
+    max_drift_m: float = Field(
+        0.05, ge=0, le=1, description="Mean distance that keypoints may move away from those of the loaded network."
+    )
+    steps_per_cloud: float = Field(0.5, ge=0, le=100, description="Steps per cloud in replay, which has no budget.")
+    folder: str = Field(
+        "",
+        description="Where weights and state are kept, and found again after a restart; empty: nothing is written.",
+        json_schema_extra=FIXED,
+    )
+    save_every_s: float = Field(60.0, ge=1, le=86400, description="Time between two savings while the thread learns.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of all choices made by chance.", json_schema_extra=FIXED)
+
+
 class Config(_Section):
     """Everything that node, replay and `gckpl live` can be told."""
 
@@ -153,6 +195,7 @@ class Config(_Section):
     detect: DetectConfig = DetectConfig()
     track: TrackConfig = TrackConfig()
     output: OutputConfig = OutputConfig()
+    adapt: AdaptConfig = AdaptConfig()
 
     @staticmethod
     def load(path: str | Path) -> "Config":

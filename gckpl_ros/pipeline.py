@@ -5,16 +5,22 @@ from time import perf_counter_ns
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from gckpl_ros.adapt.online import Adapter, NoAdapter
+from gckpl_ros.adapt.online.anchors import Anchors
+from gckpl_ros.adapt.online.recipe import default_teacher
 from gckpl_ros.config import Config
 from gckpl_ros.detect import Detector, NoDetector
 from gckpl_ros.estimate.crop import crop
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.track import NoTracker, Tracker
-from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts
+from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts, Tracks, TrackState
 
 
 class Pipeline:
-    """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps."""
+    """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps.
+
+    ``adapter`` learns beside that, if somebody lets it work: its thread, or whoever replays.
+    """
 
     def __init__(self, config: Config) -> None:
         """Load the network; raises InputError when its weights cannot be used."""
@@ -22,6 +28,7 @@ class Pipeline:
         self._estimator = Estimator.load(config.estimate)
         self._detector = _detector(config)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
+        self.adapter = _adapter(config, self._estimator)
 
     def process(
         self,
@@ -42,10 +49,12 @@ class Pipeline:
         boxes, beyond = _nearest(boxes, cloud, self._config.estimate.max_people)
         crops, kept, dropped = crop(cloud, boxes, self._config.crop)
         watch.lap("crop")
+        self._estimator.network = self.adapter.update() or self._estimator.network
         estimate = self._estimator(crops)
         sure = estimate.skeletons.confidence.mean(axis=1) >= least
         watch.lap("estimate")
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
+        self._show(crops[sure], tracks, cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
         dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
         labelled = _parts(crops[sure], estimate.parts[sure]) if parts else None
@@ -65,16 +74,29 @@ class Pipeline:
             self._detector = _detector(config)
         self._detector.configure(config.detect)
         self._tracker.configure(config.track)
+        self.adapter.configure(config)
         self._config = config
 
     def reset(self) -> None:
         """Forget everybody, as before the first cloud; ids are not used again."""
         self._detector.reset()
         self._tracker.reset()
+        self.adapter.end_tracks()
+
+    def _show(self, crops: Crops, tracks: Tracks, stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> None:
+        """The adapter sees those whom the tracker knows (trackers keep the order of those they are given)."""
+        known = tracks.states[: len(crops)] == TrackState.TRACKED
+        self.adapter.observe(crops[known], tracks.ids[: len(crops)][known], stamp_ns, T_fixed_cloud)
 
 
 def _detector(config: Config) -> Detector | NoDetector:
     return Detector(config.detect) if config.detect.enabled else NoDetector()
+
+
+def _adapter(config: Config, estimator: Estimator) -> Adapter | NoAdapter:
+    if not config.adapt.enabled:
+        return NoAdapter()
+    return Adapter(config, estimator.network, estimator.device, default_teacher(config), Anchors.load())
 
 
 class _Stopwatch:

@@ -34,7 +34,7 @@ ALLOWED = {
     "pipeline": VOCABULARY | STAGES,
     "view": VOCABULARY,
     "overrides": {"config", "errors"},
-    "io": VOCABULARY | {"pipeline", "view", "overrides"},
+    "io": VOCABULARY | {"pipeline", "view", "overrides", "adapt"},
     "evaluate": VOCABULARY | {"estimate", "io", "overrides"},
     "weights": set(),
     "cli": {"errors"},

@@ -7,7 +7,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gckpl_ros.config import Config, CropConfig, DetectConfig, EstimateConfig, InputConfig, OutputConfig, TrackConfig
+from gckpl_ros.config import (
+    AdaptConfig,
+    Config,
+    CropConfig,
+    DetectConfig,
+    EstimateConfig,
+    InputConfig,
+    OutputConfig,
+    TrackConfig,
+)
 from gckpl_ros.errors import InputError
 
 SECTIONS = {
@@ -17,6 +26,7 @@ SECTIONS = {
     "detect": DetectConfig,
     "track": TrackConfig,
     "output": OutputConfig,
+    "adapt": AdaptConfig,
 }
 
 # What YAML finds special; the whole of Unicode would have hypothesis build its tables first, which takes long.

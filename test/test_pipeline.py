@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from walkers import crowd, labelled
 
+from gckpl_ros.adapt.online import Activity, AdaptationState
+from gckpl_ros.adapt.online import anchors as anchors_module
+from gckpl_ros.adapt.online.anchors import save_anchors
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
@@ -177,3 +181,68 @@ def test_warming_up_leaves_no_trace(weights):
     cold, warm = cold.process(cloud(0), boxes()), warm.process(cloud(0), boxes())
     assert cold.tracks.ids.tolist() == warm.tracks.ids.tolist()
     np.testing.assert_array_equal(cold.tracks.skeletons.keypoints, warm.tracks.skeletons.keypoints)
+
+
+@pytest.fixture
+def learning(weights, tmp_path, monkeypatch):
+    """A pipeline that adapts, with few anchors; its adapter works when it is told to."""
+    save_anchors(tmp_path / "anchors.npz", labelled(crowd(8), 0.0))
+    monkeypatch.setattr(anchors_module, "shipped_anchors", lambda: tmp_path / "anchors.npz")
+    return lambda **values: pipeline(weights, adapt={"enabled": True, "frames": 2, "min_tracklets": 1} | values)
+
+
+def test_without_adaptation_there_is_an_adapter_that_is_off(weights):
+    assert pipeline(weights).adapter.status == AdaptationState(Activity.DISABLED)
+
+
+def test_the_adapter_sees_tracked_people_only_in_the_fixed_frame(learning):
+    watched, shown = learning(), []
+    watched.adapter.observe = lambda *given: shown.append(given)
+    T = np.eye(4)
+    T[:3, 3] = [1, 2, 0]
+    for i in range(3):
+        watched.process(cloud(i), boxes(), T)
+    assert [ids.tolist() for _, ids, _, _ in shown] == [[], [0, 1, 2], [0, 1, 2]], "the first time everybody is new"
+    crops, _, stamp_ns, T_fixed_cloud = shown[-1]
+    np.testing.assert_array_equal(crops.origins, CENTERS)
+    assert stamp_ns == 2 * FRAME_NS
+    np.testing.assert_array_equal(T_fixed_cloud, T)
+
+
+def test_a_network_of_the_adapter_estimates_from_the_next_cloud_on(learning, tmp_path):
+    running, other = learning(), KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1)).eval()
+    running.process(cloud(0), boxes())
+    fresh = iter([other])
+    running.adapter.update = lambda: next(fresh, None)
+    frames = [running.process(cloud(i), boxes()) for i in (1, 2)]
+    crops, _, _ = crop(cloud(1), boxes(), Config().crop)
+    expected = Estimator(other, torch.device("cpu"))(crops).skeletons.confidence
+    for frame in frames:
+        np.testing.assert_array_equal(frame.tracks.skeletons.confidence, expected)
+
+
+def test_time_that_restarts_ends_the_adapters_tracklets(learning):
+    running = learning()
+    for i in range(2):
+        running.process(cloud(i), boxes())
+    running.reset()
+    running.process(cloud(2), boxes())
+    running.process(cloud(3), boxes())
+    assert len(running.adapter._collector) == 0, "one look at each person before, one after"
+    running.process(cloud(4), boxes())
+    assert len(running.adapter._collector) == 3
+
+
+def test_the_adapters_values_are_taken_over_between_two_clouds(learning, weights):
+    running, steps = learning(steps_per_cloud=2.0), []
+    running.adapter.work = steps.append
+    running.adapter.keep_pace()
+    running.configure(config(weights, adapt={"enabled": True, "steps_per_cloud": 5.0}))
+    running.adapter.keep_pace()
+    assert steps == [2, 5]
+
+
+def test_adaptation_without_anchors_is_the_users_error(weights, monkeypatch, tmp_path):
+    monkeypatch.setattr(anchors_module, "shipped_anchors", lambda: tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"cannot read anchors .*none\.npz"):
+        pipeline(weights, adapt={"enabled": True})

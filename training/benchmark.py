@@ -18,12 +18,15 @@ Rows = list[dict[str, Any]]
 
 
 def main(
-    name: tyro.conf.Positional[Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "live"]],
+    name: tyro.conf.Positional[
+        Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "live"]
+    ],
     out: Annotated[Path, tyro.conf.arg(help="folder for NAME.json")] = Path("docs/benchmarks"),
     recording: Annotated[Path | None, tyro.conf.arg(help="replay: this one; None: the simulated street")] = None,
     mocap: Annotated[Path | None, tyro.conf.arg(help="accuracy, flow: motions to use; None: procedural ones")] = None,
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
+    small: Annotated[bool, tyro.conf.arg(help="labelfree: everything small, to see that it runs")] = False,
 ) -> None:
     """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
@@ -39,10 +42,10 @@ def main(
         "flow": partial(flow_accuracy.flow_rows, weights, mocap),
         "live": partial(_live_rows, weights, external),
     }
-    rows = measure[name]()
+    measured = _labelfree(mocap, small) if name == "labelfree" else {"rows": measure[name]()}
     title = "node" if external else name
-    file = write(out / f"{title}.json", {"name": title, **circumstances(), "rows": rows})
-    for row in rows:
+    file = write(out / f"{title}.json", {"name": title, **circumstances(), **measured})
+    for row in measured["rows"]:
         Console().print(row)
     Console().print(f"written to {file}; `make tables` puts it into the documents")
 
@@ -51,6 +54,14 @@ def _live_rows(weights: str, external: bool) -> Rows:
     from gckpl_training.live_speed import live_rows  # needs Cyclone DDS, the others do not
 
     return live_rows(weights=weights, external=external)
+
+
+def _labelfree(mocap: Path | None, small: bool) -> dict[str, Any]:
+    from gckpl_training.labelfree import labelfree_result
+
+    if mocap is None:
+        raise InputError("labelfree needs people who walk: give motion capture with --mocap FILE")
+    return labelfree_result(mocap, small=small)
 
 
 def circumstances() -> dict[str, Any]:

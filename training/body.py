@@ -37,6 +37,16 @@ class Posed:
         return Posed(self.vertices[index], self.joints[index], self.keypoints[index])
 
 
+@dataclass(frozen=True)
+class Rig:
+    """How the bones of b posed bodies carry their skin: x -> rotation x + shift for each of SMPL's 22 joints (m)."""
+
+    keypoints: Float[Tensor, "b 14 3"]
+    positions: Float[Tensor, "b 22 3"]
+    rotations: Float[Tensor, "b 22 3 3"]
+    shifts: Float[Tensor, "b 22 3"]
+
+
 @runtime_checkable
 class Body(Protocol):
     """A body model; `parts` is the label of each vertex (0..13, see gckpl_ros.skeleton.PARTS)."""
@@ -86,17 +96,39 @@ class AnnyBody:
         self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
     ) -> Posed:
         """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
-        rest = torch.addmm(self._template, betas, self._shape).view(len(betas), 3, -1)
-        vertices, joints, head = rest.split([len(self.parts), len(JOINTS), 2], 2)
+        rig = self.rig(betas, pose, translation)
+        rest = torch.addmm(self._template, betas, self._shape).view(len(betas), 3, -1)[..., : len(self.parts)]
+        return Posed(skin(rest, self._weights, rig.rotations, rig.shifts), rig.positions, rig.keypoints)
+
+    def rig(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Rig:
+        """Bones alone, without the skin; differentiable, as all of this body."""
+        skeleton = slice(len(self.parts), None)
+        template = self._template.view(3, -1)[:, skeleton].reshape(1, -1)
+        shape = self._shape.view(len(self._shape), 3, -1)[..., skeleton].flatten(1)
+        joints, head = torch.addmm(template, betas, shape).view(len(betas), 3, -1).split([len(JOINTS), 2], 2)
         joints = joints.transpose(1, 2)
         bones = joints - joints[:, _ABOVE]
         offsets = (self._rest_to_tpose[_ABOVE] @ bones[..., None])[..., 0]
         rotations, positions = forward_kinematics(pose, offsets, translation)
         rotations = rotations @ self._rest_to_tpose  # from the rest pose, arms 45 degrees down, to the posed body
         shifts = positions - (rotations @ joints[..., None])[..., 0]
-        skinned = skin(vertices, self._weights, rotations, shifts)
         on_head = rotations[:, JOINT["head"]] @ head + shifts[:, JOINT["head"], :, None]
-        return Posed(skinned, positions, keypoints(positions, on_head.transpose(1, 2)))
+        return Rig(keypoints(positions, on_head.transpose(1, 2)), positions, rotations, shifts)
+
+    def surface(self, betas: Float[Tensor, "b s"], rig: Rig, vertices: Int64[Tensor, "b n"]) -> Float[Tensor, "b n 3"]:
+        """Only these vertices of each posed body, m."""
+        shape = self._shape.view(len(self._shape), 3, -1)
+        rest = self._template.view(3, -1).T[vertices] + torch.einsum("bs,scbn->bnc", betas, shape[:, :, vertices])
+        motion = self._weights.T[vertices] @ torch.cat([rig.rotations, rig.shifts[..., None]], -1).flatten(2)
+        rows = motion.view(*vertices.shape, 3, 4)
+        return (rows[..., :3] @ rest[..., None])[..., 0] + rows[..., 3]
+
+    def population(self) -> tuple[Float[Tensor, " s"], Float[Tensor, "s s"]]:
+        """Mean of the sampled people's shapes, and a factor L of their covariance L L^T."""
+        spread = torch.cov(self._samples.T) + 1e-4 * torch.eye(self._samples.shape[1], device=self._samples.device)
+        return self._samples.mean(0), torch.linalg.cholesky(spread)
 
 
 def skin(

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training import augment
-from gckpl_training.batch import CropBatch
 from gckpl_training.body import Posed, ground, load_body
 from gckpl_training.kinematics import mirror_pose
 from gckpl_training.lidar import Returns, Sensor, scan, sensor
@@ -94,7 +94,7 @@ class CropSource:
                 parts += self.scan_people(-(-people // len(self.sensors)), model, config)
             found = sum(map(len, parts))
         chosen = torch.randperm(found, generator=self.generator, device=self.device)[:people]
-        return turned(_join(parts).rows(chosen), self.generator)
+        return turned(join_batches(parts).rows(chosen), self.generator)
 
     def poses(self, n: int) -> Float[Tensor, "n 22 3 3"]:
         """Poses from mocap and procedure, half of them mirrored, with any heading."""
@@ -190,7 +190,8 @@ def compact(batch: CropBatch, most: int, generator: torch.Generator) -> CropBatc
     return CropBatch(points, mask, batch.views, batch.labels.gather(1, order), batch.keypoints, batch.counts)
 
 
-def _join(parts: list[CropBatch]) -> CropBatch:
+def join_batches(parts: list[CropBatch]) -> CropBatch:
+    """All crops in one batch, padded to the longest."""
     widest = max(part.points.shape[1] for part in parts)
 
     def joined(name: str) -> Tensor:

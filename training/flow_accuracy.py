@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.flow.articulated import ArticulatedConfig, articulated
 from gckpl_ros.flow.nsfp import nsfp
 from gckpl_ros.flow.types import Flow, Pairs
 from gckpl_ros.skeleton import BACKGROUND, NUM_PARTS
-from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropConfig
 from gckpl_training.pairs import CropPairs, PairSource
 

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.thinning import evenly
 from gckpl_ros.flow.types import Pairs
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training import augment
-from gckpl_training.batch import CropBatch
 from gckpl_training.body import Posed, ground
 from gckpl_training.crops import MOST_RETURNS, ROWS, CropSource, detector_boxes, inside, pad_sequence_to
 from gckpl_training.lidar import Returns, Sensor, scan

@@ -10,11 +10,11 @@ from rich.progress import Progress, TaskID
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.adapt.supervised import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropSource
 from gckpl_training.parallel import Parallel
 from gckpl_training.stage1_config import Stage1Config

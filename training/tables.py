@@ -40,15 +40,27 @@ def _cell(value: Any) -> str:
 
 
 def filled(text: str, folder: Path) -> str:
-    """A document with each of its tables written anew; a table without its JSON file says that it is not measured."""
+    """A document with each of its tables written anew; a table without its JSON file says that it is not measured.
+
+    ``name_part`` is the part of name.json whose rows say so in ``table``.
+    """
     return BLOCK.sub(lambda block: f"{block[1]}{_content(block[2], folder)}{block[3]}", text)
 
 
 def _content(name: str, folder: Path) -> str:
     if name in REFERENCE:
         return table(REFERENCE[name]())
-    file = folder / f"{name}.json"
-    return render(json.loads(file.read_text())) if file.exists() else "Not measured yet.\n"
+    measurement, _, part = name.partition("_")
+    file = folder / f"{measurement}.json"
+    return render(_part(json.loads(file.read_text()), part)) if file.exists() else "Not measured yet.\n"
+
+
+def _part(measurement: dict[str, Any], part: str) -> dict[str, Any]:
+    """The rows of one of several tables that a measurement holds; all of them without a name."""
+    if not part:
+        return measurement
+    rows = [{k: v for k, v in row.items() if k != "table"} for row in measurement["rows"] if row["table"] == part]
+    return {**measurement, "rows": rows}
 
 
 def documents(root: Path = ROOT) -> list[Path]:

@@ -1,23 +1,67 @@
 """The command `gckpl train`."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from gckpl_ros.errors import InputError
+from gckpl_training.finetune_config import FinetuneConfig
 from gckpl_training.stage1_config import Stage1Config
+from gckpl_training.stage2_config import Stage2Config
+from gckpl_training.temporal_config import TemporalTrainingConfig
+
+Settings = (
+    Annotated[Stage1Config, tyro.conf.subcommand("stage1", description="on simulated people")]
+    | Annotated[Stage2Config, tyro.conf.subcommand("stage2", description="on people without labels")]
+    | Annotated[TemporalTrainingConfig, tyro.conf.subcommand("temporal", description="the teacher of stage2")]
+    | Annotated[FinetuneConfig, tyro.conf.subcommand("finetune", description="on a few labelled people")]
+)
 
 
-def main(
-    stage: tyro.conf.Positional[Literal["stage1"]], config: Annotated[Stage1Config, tyro.conf.arg(name="")]
-) -> None:
+def main(config: tyro.conf.OmitSubcommandPrefixes[Annotated[Settings, tyro.conf.arg(name="")]]) -> None:
     """Train the keypoint network; a run resumes where it was stopped, Ctrl-C keeps the last checkpoint."""
     from rich.console import Console
 
     try:
-        from gckpl_training.stage1 import Stage1
+        result = _run(config)
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}: pip install 'gckpl_ros[train]'") from error
-    result = Stage1(config).run()
     if result:
-        Console().print(f"MPJPE {result['mpjpe'] * 100:.1f} cm on held-out people; weights in {config.out}")
+        Console().print(result)
+
+
+def _run(config: Settings) -> str:
+    """Train, and say what came of it; nothing in processes that follow another one."""
+    match config:
+        case Stage1Config():
+            return _stage1(config)
+        case Stage2Config():
+            return _stage2(config)
+        case TemporalTrainingConfig():
+            from gckpl_training.temporal import TemporalTraining
+
+            TemporalTraining(config).run()
+        case FinetuneConfig():
+            from gckpl_training.finetune import Finetune
+
+            Finetune(config).run()
+    return _written(config.out)
+
+
+def _stage1(config: Stage1Config) -> str:
+    from gckpl_training.stage1 import Stage1
+
+    result = Stage1(config).run()
+    return f"MPJPE {result['mpjpe'] * 100:.1f} cm on held-out people; {_written(config.out)}" if result else ""
+
+
+def _stage2(config: Stage2Config) -> str:
+    from gckpl_training.stage2 import learn
+
+    learn(config)
+    return _written(config.out)
+
+
+def _written(out: Path) -> str:
+    return f"weights in {out / 'final.safetensors'}"

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.keypoints import keypoint_table
-from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropSource
 
 if TYPE_CHECKING:

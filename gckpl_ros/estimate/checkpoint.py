@@ -1,6 +1,7 @@
 """Weights on disk: safetensors with the network's configuration inside, written whole or not at all."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -17,12 +18,27 @@ FORMAT = "gckpl-1"
 
 
 def save_network(path: Path, network: KeypointNetwork, provenance: Mapping[str, str]) -> None:
-    """Write weights, network configuration and provenance (beside, then rename)."""
+    """Write weights, network configuration and provenance (beside, then rename): whole, whenever power fails."""
     metadata = {"format": FORMAT, "keypoints": json.dumps(KEYPOINTS), "network": json.dumps(asdict(network.config))}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     beside = path.with_name(f".{path.name}.tmp")
     save_file(tensors, beside, metadata={**provenance, **metadata})
+    put_in_place(beside, path)
+
+
+def put_in_place(beside: Path, path: Path) -> None:
+    """Give a finished file its name, flushed to the disk: killed at any moment, the old file is there or the new."""
+    _flush(beside)
     beside.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def load_network(path: str | Path = "", device: str = "cpu") -> KeypointNetwork:

@@ -37,6 +37,8 @@ class Prediction(NamedTuple):
     part_logits: Float[Tensor, "b n 15"]
     steps: Float[Tensor, "l b 14 3"]
     """Keypoints after each layer, for deep supervision; the last equals ``keypoints``."""
+    tokens: Float[Tensor, "b 14 c"]
+    """What is known of each keypoint, for networks that look at several frames."""
 
 
 class KeypointNetwork(nn.Module):
@@ -83,7 +85,7 @@ class KeypointNetwork(nn.Module):
         placed = (torch.stack(steps) + centre) @ turn.transpose(-1, -2)
         confidence = self.confidence(tokens[:, :NUM_KEYPOINTS].detach())[..., 0]
         confidence = confidence * self.calibration[0] + self.calibration[1]
-        return Prediction(placed[-1], confidence, self.parts(features), placed)
+        return Prediction(placed[-1], confidence, self.parts(features), placed, tokens[:, :NUM_KEYPOINTS])
 
 
 class PointEmbedding(nn.Module):

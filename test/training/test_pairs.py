@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
 from gckpl_ros.flow.types import Flow
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training import flow_accuracy
-from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropConfig
 from gckpl_training.flow_accuracy import Crowd, method_rows
 from gckpl_training.motion.clip import Clip

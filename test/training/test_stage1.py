@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import NetworkConfig
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training import augment
-from gckpl_training.batch import CropBatch
 from gckpl_training.crops import CropConfig, CropSource
 from gckpl_training.stage1 import Stage1
 from gckpl_training.stage1_config import Stage1Config

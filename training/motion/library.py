@@ -15,6 +15,8 @@ Poses = tuple[Float[Tensor, "n 22 3 3"], Float[Tensor, "n 3"]]
 class MotionLibrary:
     """Poses (n,22,3,3) and pelvis positions (n,3), drawn from clips; z-up world, metres, float32."""
 
+    on_ground = True
+
     def __init__(self, clips: Sequence[Clip], device: torch.device | str = "cpu") -> None:
         """Join the clips; raises InputError when there is none."""
         if not clips:

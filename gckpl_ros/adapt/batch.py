@@ -1,4 +1,4 @@
-"""A batch of labelled person crops: what the simulator makes and the trainer takes."""
+"""A batch of labelled person crops: what the simulator makes, and what training and the adapter's guard take."""
 
 from dataclasses import dataclass, fields
 
@@ -41,6 +41,6 @@ class CropBatch:
         """Batches of ``size`` rows of similar point count (little padding), in random order; all rows are used."""
         jitter = 1 + 0.2 * torch.rand(len(self), generator=generator, device=self.mask.device)
         order = (self.mask.sum(1) * jitter).argsort()
-        chunks = order.split(size)
+        chunks = torch.split(order, size)
         shuffled = torch.randperm(len(chunks), generator=generator, device=self.mask.device).tolist()
         return [self.rows(chunks[index]) for index in shuffled]

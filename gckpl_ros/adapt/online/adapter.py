@@ -1,0 +1,168 @@
+"""The online adapter: what pipeline, node and commands see of learning, safe to use from any thread."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+import torch
+
+from gckpl_ros.adapt.online.anchors import Anchors
+from gckpl_ros.adapt.online.handover import Handover
+from gckpl_ros.adapt.online.pace import Pace
+from gckpl_ros.adapt.online.state import Activity, AdaptationState, Progress
+from gckpl_ros.adapt.online.storage import LEARNER_FILE, WEIGHTS_FILE, Storage
+from gckpl_ros.adapt.online.trainer import Trainer
+from gckpl_ros.adapt.targets import Teacher
+from gckpl_ros.config import Config
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.network import KeypointNetwork
+
+
+class Adapter(Handover):
+    """Learns beside the pipeline, on its own copy of the network; every method may be called from any thread.
+
+    Live: ``start`` its thread, ``stop`` it. Replay: ``keep_pace`` after every cloud, ``stop`` at the end (saves).
+    """
+
+    def __init__(
+        self, config: Config, network: KeypointNetwork, device: torch.device, teacher: Teacher, anchors: Anchors
+    ) -> None:
+        """``network`` is left alone. Continues what ``adapt.folder`` holds; what does not fit is told as reason."""
+        super().__init__(config.adapt.frames)
+        self._config, self._device, self._owed = config.adapt, device, 0.0
+        self._working = RLock()  # of the trainer and the files, held for whole steps
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._pace = Pace(self._advance, self._keep, config.adapt)
+        self._storage = Storage(network, config.estimate.weights)
+        with self._workplace():
+            self._trainer = Trainer(config.adapt, network, device, teacher, anchors)
+            self._begin()
+
+    def configure(self, config: Config) -> None:
+        """Take over other values of ``adapt``, but for those that are FIXED. (Pipeline.configure calls it.)"""
+        self._config = self._pace.config = config.adapt
+        self._trainer.configure(config.adapt)
+
+    def work(self, steps: int) -> None:
+        """Learn so many steps now, in the caller's thread; the same input gives the same weights. Never raises."""
+        for _ in range(steps):
+            self._advance()
+
+    def keep_pace(self) -> None:
+        """For replay, after every cloud: work ``adapt.steps_per_cloud`` steps; fractions add up."""
+        self._owed += self._config.steps_per_cloud
+        steps = int(self._owed)
+        self._owed -= steps
+        self.work(steps)
+
+    def start(self) -> None:
+        """Begin to learn in a thread of its own, within ``adapt.budget_ms_per_s``; nothing if it runs."""
+        self._pace.start()
+
+    def stop(self) -> None:
+        """End the thread after the step in work, and save if ``adapt.folder`` is set; the weights are kept."""
+        self._pace.stop()
+        self._keep()
+
+    def reset(self) -> None:
+        """Back to the weights that were loaded; all that was collected is forgotten, a failure too."""
+        with self._workplace():
+            self._forget()
+            self._trainer.reset()
+            self._report(self._trainer.network)
+
+    def save(self, path: Path | None = None) -> Path:
+        """Write the accepted weights to ``path``, or weights and learner to ``adapt.folder``; returns the first file.
+
+        Raises InputError where there is no folder or it cannot be written.
+        """
+        file = path or self._folder() / WEIGHTS_FILE
+        with self._workplace():
+            self._storage.save_weights(file, self._trainer.network, self._trainer.progress)
+            if path is None:
+                learner = file.with_name(LEARNER_FILE)
+                self._storage.save_learner(learner, self._trainer.progress, self._trainer.learner_state())
+        return file
+
+    def load(self, path: Path | None = None) -> None:
+        """Go on from the weights in ``path``, or from weights and learner in ``adapt.folder``.
+
+        Raises InputError if they cannot be read, are not adapted from the loaded weights, or the guard refuses them.
+        """
+        file = path or self._folder() / WEIGHTS_FILE
+        with self._workplace():
+            network = self._storage.load_weights(file, self._device)
+            if objection := self._trainer.guard.objection(network):
+                raise InputError(f"weights {file} are refused: {objection}")
+            learner = file.with_name(LEARNER_FILE)
+            if path is None and learner.exists():
+                self._trainer.continue_from(network, *self._storage.load_learner(learner, self._device))
+            else:
+                self._trainer.continue_from(network, Progress())
+            self._report(network)
+
+    def _begin(self) -> None:
+        """Continue what a former run left, if it fits."""
+        self._report()
+        try:
+            if self._config.folder and (self._folder() / WEIGHTS_FILE).exists():
+                self.load()
+        except InputError as error:
+            self._complain(f"began anew: {error}")
+
+    def _keep(self) -> None:
+        """Save, where there is a folder; that it failed is told."""
+        try:
+            if self._config.folder:
+                self.save()
+        except InputError as error:
+            self._complain(str(error))
+
+    def _folder(self) -> Path:
+        if not self._config.folder:
+            raise InputError("there is no folder for adapted weights: set adapt.folder")
+        return Path(self._config.folder)
+
+    def _advance(self) -> bool:
+        """Label and learn for one step; says whether there was anything to do."""
+        try:
+            with self._workplace():
+                return self._step()
+        except Exception as error:
+            self._fail(error)
+            return False
+
+    def _step(self) -> bool:
+        seen = self._take(self._trainer.wants())
+        if seen is None:
+            return False
+        before = self._trainer.network
+        self._trainer.show(seen)
+        ready = self._trainer.ready
+        if ready:
+            self._trainer.learn()
+        self._report(self._trainer.network if self._trainer.network is not before else None)
+        return ready or bool(seen)
+
+    def _complain(self, reason: str) -> None:
+        self._trainer.progress.reason = reason
+        self._report()
+
+    def _report(self, fresh: KeypointNetwork | None = None) -> None:
+        """Tell how far the trainer is; what it wrote on the device is whole before anyone takes ``fresh``."""
+        progress = self._trainer.progress
+        activity = Activity.TRAINING if self._trainer.ready else Activity.COLLECTING
+        if self._stream:
+            self._stream.synchronize()
+        losses = dict(progress.losses)
+        said = AdaptationState(
+            activity, losses=losses, reason=progress.reason, drift_m=progress.drift_m, **progress.counts()
+        )
+        self._tell(said, fresh)
+
+    @contextmanager
+    def _workplace(self) -> Iterator[None]:
+        """One at a time, and on CUDA beside the stream of those that estimate."""
+        with self._working, torch.cuda.stream(self._stream):
+            yield

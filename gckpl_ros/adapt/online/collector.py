@@ -1,0 +1,124 @@
+"""Makes tracklets of the tracked people of one cloud after the other, in the axes of the fixed frame."""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float16, Float32, Float64, Int64
+
+from gckpl_ros.adapt.online.examples import Seen
+from gckpl_ros.types import Crops
+
+LONGEST_GAP_S: Final = 0.25
+LEAST_POINTS: Final = 8
+LEAST_SEEN: Final = 0.6
+"""Share of a tracklet's frames that must have that many points."""
+WIDEST_M: Final = 4.0
+"""Points further from their box's centre belong to no person; float16 keeps 2 mm up to here."""
+MOST_WAITING: Final = 64
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One person in one cloud; points in axes of the fixed frame around ``origin`` there."""
+
+    points: Float16[np.ndarray, "n 3"]
+    view: Float32[np.ndarray, "3"]
+    origin: Float64[np.ndarray, "3"]
+
+
+@dataclass
+class _Open:
+    """A tracklet in the making: a look for every cloud since the first, None where the person was missed."""
+
+    stamps_ns: list[int]
+    looks: list[_Look | None]
+    seen_ns: int
+
+
+class Collector:
+    """Follows people by id: ``frames`` clouds of one person are a tracklet, then the next begins."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._stamp_ns: int | None = None
+        self._open: dict[int, _Open] = {}
+        self._waiting: deque[Seen] = deque(maxlen=MOST_WAITING)
+
+    def add(
+        self, crops: Crops, ids: Int64[np.ndarray, " b"], stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]
+    ) -> None:
+        """The tracked people of one cloud; who is missing for more than 0.25 s begins anew."""
+        if self._stamp_ns is not None and stamp_ns <= self._stamp_ns:
+            self.end()
+        self._stamp_ns = stamp_ns
+        looks = {int(i): _look(crops, row, T_fixed_cloud) for row, i in enumerate(ids)}
+        for person in [*self._open, *(i for i in looks if i not in self._open)]:
+            self._extend(person, looks.get(person), stamp_ns)
+
+    def end(self) -> None:
+        """Nobody goes on; tracklets that are whole stay."""
+        self._open.clear()
+        self._stamp_ns = None
+
+    def clear(self) -> None:
+        """Nothing was ever seen."""
+        self.end()
+        self._waiting.clear()
+
+    def __len__(self) -> int:
+        """How many tracklets wait; at most 64, then the oldest makes room."""
+        return len(self._waiting)
+
+    def take(self, most: int) -> list[Seen]:
+        """The tracklets that wait longest."""
+        taken = list(islice(self._waiting, most))
+        for _ in taken:
+            self._waiting.popleft()
+        return taken
+
+    def _extend(self, person: int, look: _Look | None, stamp_ns: int) -> None:
+        if person in self._open and stamp_ns - self._open[person].seen_ns > LONGEST_GAP_S * 1e9:
+            del self._open[person]
+        if look is None and person not in self._open:
+            return
+        so_far = self._open.setdefault(person, _Open([], [], stamp_ns))
+        so_far.stamps_ns.append(stamp_ns)
+        so_far.looks.append(look)
+        so_far.seen_ns = so_far.seen_ns if look is None else stamp_ns
+        if len(so_far.looks) == self._frames:
+            del self._open[person]
+            self._finish(person, so_far)
+
+    def _finish(self, person: int, whole: _Open) -> None:
+        if sum(look is not None for look in whole.looks) >= LEAST_SEEN * self._frames:
+            self._waiting.append(_seen(person, whole))
+
+
+def _look(crops: Crops, row: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> _Look | None:
+    points = crops.points[row][crops.mask[row]]
+    if len(points) < LEAST_POINTS or np.abs(points).max() > WIDEST_M:
+        return None
+    R = T_fixed_cloud[:3, :3]
+    return _Look(
+        (points @ R.T).astype(np.float16),
+        (R @ crops.views[row]).astype(np.float32),
+        R @ crops.origins[row] + T_fixed_cloud[:3, 3],
+    )
+
+
+def _seen(person: int, whole: _Open) -> Seen:
+    """A tracklet; a missed frame has the view and the origin of the one before it."""
+    looks = [look for look in whole.looks if look is not None]
+    held = [looks[max(at, 1) - 1] for at in np.cumsum([look is not None for look in whole.looks])]
+    return Seen(
+        person=person,
+        place=looks[0].origin,
+        duration_s=(whole.stamps_ns[-1] - whole.stamps_ns[0]) * 1e-9,
+        points=np.concatenate([look.points for look in looks]),
+        counts=np.array([0 if look is None else len(look.points) for look in whole.looks]),
+        views=np.stack([look.view for look in held]),
+        origins=np.stack([look.origin - looks[0].origin for look in held]).astype(np.float32),
+    )

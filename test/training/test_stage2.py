@@ -1,0 +1,155 @@
+"""Stage II and fine-tuning: two steps and a resume, crop files, people out of a recording, the benchmark when small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gckpl_ros.adapt.learner import LearnerConfig
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.skeleton import BACKGROUND
+from gckpl_training.archive import save_arrays
+from gckpl_training.crop_files import load_crops, load_labelled, save_crops
+from gckpl_training.crops import CropConfig
+from gckpl_training.finetune import Finetune
+from gckpl_training.finetune_config import FinetuneConfig
+from gckpl_training.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.stage2 import Stage2, learn, study
+from gckpl_training.stage2_config import Stage2Config
+from gckpl_training.temporal import TemporalTraining
+from gckpl_training.temporal_config import TemporalTrainingConfig
+
+TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+PASSERS = PasserConfig(sensors=("spinner16",), frames=4, seen_frames=3)
+CROPS = CropConfig(sensors=("spinner16",), range_m=(4.0, 6.0), views=1)
+
+
+@pytest.fixture(scope="module")
+def people() -> LabelledTracklets:
+    return PasserSource(PASSERS, 1).draw(6)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_network(tmp_path / "start.safetensors", KeypointNetwork(TINY), {"stage": "1"})
+    return tmp_path / "start.safetensors"
+
+
+def config(tmp_path: Path, start: Path, **changes: object) -> Stage2Config:
+    settings = Stage2Config(
+        data=(tmp_path / "crops.npz",), weights=str(start), teacher="smoothing", out=tmp_path / "run", steps=4, pairs=3,
+        replay=4, seen=0, device="cpu", crops=CROPS,
+    )  # fmt: skip
+    return replace(settings, **changes)
+
+
+def test_crop_files_come_back_as_they_were(tmp_path: Path, people: LabelledTracklets) -> None:
+    save_crops(tmp_path / "crops.npz", people.tracklets, people.labels, people.keypoints)
+    back = load_labelled(tmp_path / "crops.npz")
+    torch.testing.assert_close(back.tracklets.points, people.tracklets.points, atol=2e-3, rtol=0)
+    torch.testing.assert_close(back.keypoints, people.keypoints)
+    assert back.labels.equal(people.labels) and back.tracklets.mask.equal(people.tracklets.mask)
+
+
+def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: LabelledTracklets) -> None:
+    save_crops(tmp_path / "crops.npz", people.tracklets)
+    with pytest.raises(InputError, match="no keypoints and no labels"):
+        load_labelled(tmp_path / "crops.npz")
+    bad = {key: np.zeros((2, 3, 4)) for key in ("points", "mask", "views", "origins")}
+    save_arrays(tmp_path / "bad.npz", **bad)
+    with pytest.raises(InputError, match="shapes"):
+        load_crops(tmp_path / "bad.npz")
+
+
+def test_it_learns_from_crops_and_keeps_the_labels_it_took(
+    tmp_path: Path, start: Path, people: LabelledTracklets
+) -> None:
+    save_crops(tmp_path / "crops.npz", people.tracklets)
+    learn(config(tmp_path, start))
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written == {"crops.npz", "lore.pt", "config.json", "losses.jsonl", "last.pt", "final.safetensors"}
+    before, after = (list(load_network(path).parameters()) for path in (start, tmp_path / "run/final.safetensors"))
+    assert any(not a.equal(b) for a, b in zip(before, after, strict=True))
+
+
+def test_bodies_fitted_to_people_are_simulated_anew(tmp_path: Path, people: LabelledTracklets) -> None:
+    """The crops that are learnt show people who move as those who were seen, with a truth of their own."""
+    settings = config(
+        tmp_path, Path(), weights="", teacher="fit", pairs=0, seen=6, sensors=("spinner16",), passers=PASSERS
+    )
+    start = load_network()
+    lore = study(settings, start, people.tracklets)
+    assert lore.fitted is not None and lore.fitted.pose.shape == (6, 4, 22, 3, 3)
+    torch.testing.assert_close(lore.targets.keypoints, lore.fitted.keypoints)
+    run = Stage2(settings, lore, start)
+    batch = run._next_crops()
+    assert batch is not None and len(batch) == 6 + 4
+    on = batch.mask & (batch.labels != BACKGROUND)
+    nearest = (batch.points[:, :, None] - batch.keypoints[:, None]).norm(dim=-1).amin(-1)
+    assert nearest[on].median() < 0.2
+    assert study(settings, start, people.tracklets).targets.keypoints.equal(lore.targets.keypoints)
+    assert run.train_step()["total"] > 0
+
+
+def test_the_control_learns_from_as_many_crops(tmp_path: Path, start: Path) -> None:
+    run = Stage2(config(tmp_path, start, pairs=2, seen=3), None, load_network(start))
+    batch = run._next_crops()
+    assert batch is not None and len(batch) == 4 + 3 + 2 * 2
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, start: Path, people: LabelledTracklets) -> None:
+    save_crops(tmp_path / "crops.npz", people.tracklets)
+    settings = config(tmp_path, start)
+    learn(settings)
+    held = torch.load(tmp_path / "run/last.pt", weights_only=True)
+    assert held["step"] == held["learner"]["step_count"] == 4
+    more = Stage2(replace(settings, steps=6), None, load_network(start))
+    more.run()
+    assert more.step == 6 and more.learner.step_count == 6
+
+
+def test_nobody_to_learn_from_is_an_error(tmp_path: Path, start: Path) -> None:
+    with pytest.raises(InputError, match="--data"):
+        learn(config(tmp_path, start, data=()))
+
+
+def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: LabelledTracklets) -> None:
+    torch.manual_seed(1)
+    settings = FinetuneConfig(
+        weights="random", people=2, steps=60, batch_size=4, out=tmp_path, device="cpu", warmup_steps=5,
+        learner=LearnerConfig(learning_rate=5e-3, ema_decay=0.9),
+    )  # fmt: skip
+    run = Finetune(settings, people, KeypointNetwork(TINY))
+    batch, network = run.batch, run.learner.averaged
+
+    def error() -> float:
+        with torch.inference_mode():
+            said = network(batch.points, batch.mask, batch.views)
+        return float((said.keypoints - batch.keypoints).norm(dim=-1).mean())
+
+    before = error()
+    assert run.run() is network and error() < 0.8 * before
+    assert len(batch) == int(people.tracklets.seen[:2].sum())
+    again = Finetune(replace(settings, steps=61), people, KeypointNetwork(TINY))
+    again.run()
+    assert again.learner.step_count == 61
+
+
+def test_a_temporal_network_learns_to_correct(tmp_path: Path) -> None:
+    settings = TemporalTrainingConfig(
+        out=tmp_path, people=24, steps=40, batch_size=12, learning_rate=3e-3, device="cpu", passers=PASSERS,
+        network=replace(TemporalTrainingConfig().network, tokens=16, width=16, layers=1, heads=2, frames=4),
+    )  # fmt: skip
+    torch.manual_seed(2)
+    keypoints = KeypointNetwork(TINY).eval()
+    TemporalTraining(settings).run(keypoints)
+    errors = [float(line.split()[-1].rstrip("}")) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    run = TemporalTraining(settings)
+    run.resume()
+    assert run.step == 40 and not errors  # noted every 50 steps
+    assert (tmp_path / "final.safetensors").exists()
