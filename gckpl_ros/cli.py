@@ -13,6 +13,7 @@ COMMANDS = {
     "replay": ("gckpl_ros.io.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
     "live": ("gckpl_ros.io.live", "skeletons of live clouds on a ROS 2 network, without ROS"),
     "echo": ("gckpl_ros.io.echo", "print live skeletons, their rate and latency"),
+    "adaptation": ("gckpl_ros.io.adaptation", "what a node or `gckpl live` learns: status, pause, reset, save, load"),
     "evaluate": ("gckpl_ros.evaluate.command", "measure a replayed recording against its truth"),
     "train": ("gckpl_training.train", "train the keypoint network: stage1"),
     "benchmark": ("gckpl_training.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),

@@ -68,16 +68,36 @@ OUTPUTS: Final[Mapping[str, Endpoint]] = {
     "processing_time": Endpoint(
         "~/processing_time_ms", "std_msgs/msg/Float64", "time that all stages took for this cloud, in ms"
     ),
+    "adaptation": Endpoint(
+        "~/adaptation",
+        "gckpl_ros/msg/AdaptationStatus",
+        "what the network learns here: state, steps, losses, updates accepted and refused and why, drift; with every "
+        "report on /diagnostics",
+    ),
     "diagnostics": Endpoint(
         "/diagnostics",
         "diagnostic_msgs/msg/DiagnosticArray",
-        "rate, latency of each stage, clouds and people that were dropped and why, memory of the device",
+        "rate, latency of each stage, clouds and people that were dropped and why, memory of the device; adaptation",
     ),
 }
 
 SERVICES: Final[Mapping[str, Endpoint]] = {
     "enable": Endpoint("~/enable", "std_srvs/srv/SetBool", "false: clouds are ignored until it is true again"),
     "reset_tracks": Endpoint("~/reset_tracks", "std_srvs/srv/Trigger", "forget everybody; ids are not used again"),
+    "pause_adaptation": Endpoint(
+        "~/adaptation/pause", "std_srvs/srv/SetBool", "true: learn nothing and collect nothing until it is false again"
+    ),
+    "reset_adaptation": Endpoint(
+        "~/adaptation/reset", "std_srvs/srv/Trigger", "back to the weights that were loaded; what was collected is lost"
+    ),
+    "save_adaptation": Endpoint(
+        "~/adaptation/save",
+        "std_srvs/srv/Trigger",
+        "write the weights in use and the learner's state to `adapt.folder`",
+    ),
+    "load_adaptation": Endpoint(
+        "~/adaptation/load", "std_srvs/srv/Trigger", "go back to what was last written to `adapt.folder`"
+    ),
 }
 
 

@@ -11,12 +11,14 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from gckpl_ros.adapt.online import Activity
 from gckpl_ros.config import Config
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
 from gckpl_ros.io.receive_buffers import buffer_warning
 from gckpl_ros.io.replay_input import NO_DETECTIONS
+from gckpl_ros.io.reports import in_words
 from gckpl_ros.io.status import Report
 from gckpl_ros.overrides import load_config
 from gckpl_ros.pipeline import Pipeline
@@ -51,7 +53,7 @@ def main(
         with node.running(), _display(console) as show:
             _watch(node, settings, stop, show, console)
         _tell(node, console)
-        console.print("\n".join(_summary(node.status.report())), highlight=False, markup=False)
+        console.print("\n".join(_summary(node)), highlight=False, markup=False)
 
 
 def _inputs(points: Sequence[str], detections: str | None) -> Iterator[str]:
@@ -69,7 +71,7 @@ def _watch(node: Node, settings: Config, stop: Stop, show: Show, console: Consol
     while not stop.wait(min(report_due, line_due) - monotonic()):
         now = monotonic()
         if now >= report_due:
-            node.publish_diagnostics()
+            node.report()
             report_due = now + settings.output.diagnostics_period_s
         if now >= line_due:
             _tell(node, console)
@@ -111,7 +113,10 @@ def _left_out(report: Report) -> str:
     return f", {skipped} of {report.clouds} clouds skipped: {max(report.skipped, key=report.skipped.__getitem__)}"
 
 
-def _summary(report: Report) -> Iterator[str]:
+def _summary(node: Node) -> Iterator[str]:
+    report = node.status.report()
     yield f"{report.clouds} clouds, {report.frames} results"
     for what, reasons in (("skipped", report.skipped), ("dropped", report.dropped)):
         yield from (f"  {what}: {reason}: {count}" for reason, count in reasons.items())
+    if node.adaptation.state != Activity.DISABLED:
+        yield f"adaptation {in_words(node.adaptation)}"

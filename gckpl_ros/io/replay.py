@@ -43,12 +43,16 @@ def replay(
     options: Options = DEFAULTS,
     observe: Observer = _nobody,
     progress: Progress = lambda records, total: records,
+    save_weights: Path | None = None,
 ) -> Summary:
     """Skeletons of every cloud in ``source`` into ``out`` (.mcap); the same input makes the same bytes.
 
-    Clouds that cannot be used are skipped and counted. Raises InputError if the recording, the topics, the weights or
-    the place of the output are wrong, or if not a single cloud can be used; then there is no output.
+    Clouds that cannot be used are skipped and counted. With ``adapt.enabled`` it learns between clouds, and what was
+    learnt goes to ``save_weights``. Raises InputError if the recording, the topics, the weights or the place of the
+    output are wrong, or if not a single cloud can be used; then there is no output.
     """
+    if save_weights and not config.adapt.enabled:
+        raise InputError("--save-weights: nothing is learnt without --set adapt.enabled=true")
     if source.resolve() == out.resolve():
         raise InputError(f"{out} is the recording to be read: give the output another name")
     with BagReader(source) as bag:
@@ -68,7 +72,10 @@ def replay(
                     tally.add(_write(writer, outputs, record.received_ns, sample, frame))
                     observe(sample, frame)
             tally.check(source, replayed.topic)
-    return tally.summary(source, out, replayed.topic)
+        pipeline.adapter.stop()
+    if save_weights:
+        pipeline.adapter.save(save_weights)
+    return tally.summary(source, out, replayed.topic, pipeline.adapter.status)
 
 
 def _sample(replayed: ReplayInput, record: Record, tally: Tally) -> Sample | None:
@@ -84,6 +91,7 @@ def _process(pipeline: Pipeline, sample: Sample) -> Frame:
     if sample.restarted:
         pipeline.reset()
     frame = pipeline.process(sample.cloud, sample.boxes, sample.T_fixed_cloud)
+    pipeline.adapter.keep_pace()
     return replace(frame, timings_ms={"decode": sample.decode_ms, **frame.timings_ms})
 
 
@@ -113,6 +121,9 @@ def main(
     include_cloud: Annotated[bool, tyro.conf.arg(help="copy the clouds and transforms into the output")] = False,
     viz: Annotated[bool, tyro.conf.arg(help="show everything in rerun while it runs")] = False,
     summary: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json", help="write the summary as JSON too")] = None,
+    save_weights: Annotated[
+        Path | None, tyro.conf.arg(metavar="FILE.safetensors", help="write the weights learnt with adapt.enabled")
+    ] = None,
 ) -> None:
     """Find people in recorded LiDAR clouds and write their tracked 3D skeletons, markers and TF as MCAP."""
     from rich.console import Console
@@ -128,6 +139,7 @@ def main(
             options,
             observe,
             progress=lambda records, total: track(records, "replaying", total, console=console),
+            save_weights=save_weights,
         )
     Console().print(table(result))
     if summary:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gckpl_ros.adapt.online import Activity, AdaptationState
 from gckpl_ros.errors import InputError
+from gckpl_ros.io.reports import figures, to_dict
 from gckpl_ros.types import Frame
 
 _REASONS = 12
@@ -28,10 +30,11 @@ class Summary:
     skipped: Mapping[str, int]
     dropped: Mapping[str, int]
     stages_ms: Mapping[str, Mapping[str, float]]
+    adaptation: AdaptationState
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return {**vars(self), "adaptation": to_dict(self.adaptation)}
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Tally:
         self.dropped.update(frame.dropped)
         self.timings_ms.append(frame.timings_ms)
 
-    def summary(self, source: Path, out: Path, topic: str) -> Summary:
+    def summary(self, source: Path, out: Path, topic: str, adaptation: AdaptationState) -> Summary:
         """All in all; a stage's total is the sum of all stages of one frame."""
         stages = {name: [t.get(name, 0.0) for t in self.timings_ms] for name in _names(self.timings_ms)}
         stages["total"] = [sum(t.values()) for t in self.timings_ms]
@@ -84,11 +87,15 @@ class Tally:
                 for name, values in stages.items()
                 if values
             },
+            adaptation=adaptation,
         )
 
 
 def table(summary: Summary) -> Any:
-    """A rich table: counts, milliseconds per stage (median, 95th percentile), what was skipped and dropped and why."""
+    """A rich table: counts, milliseconds per stage (median, 95th percentile), what was skipped and dropped and why.
+
+    And what was learnt, with adaptation on.
+    """
     from rich.table import Table
 
     made = Table(title=f"{summary.topic} -> {summary.out}", title_justify="left", show_header=False)
@@ -103,6 +110,10 @@ def table(summary: Summary) -> Any:
     for what, reasons in (("skipped", summary.skipped), ("dropped", summary.dropped)):
         for reason, count in Counter(reasons).most_common(_REASONS):
             made.add_row(f"{what}: {reason}", str(count))
+    if summary.adaptation.state != Activity.DISABLED:
+        made.add_section()
+        for name, value in figures(summary.adaptation).items():
+            made.add_row(f"adaptation, {name}", value)
     return made
 
 

@@ -24,17 +24,26 @@ _VISION_MSGS = {
     "Detection3D": ("std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox3D bbox\nstring id\n"),
     "Detection3DArray": "std_msgs/Header header\nDetection3D[] detections\n",
 }
+# rosbags knows no services.
+_STD_SRVS = {
+    "SetBool_Request": "bool data\n",
+    "SetBool_Response": "bool success\nstring message\n",
+    "Trigger_Request": "",
+    "Trigger_Response": "bool success\nstring message\n",
+}
 
 
 @cache
 def typestore() -> Typestore:
-    """The types of ROS 2 Jazzy, of vision_msgs 4 and of this package."""
+    """The types of ROS 2 Jazzy, of vision_msgs 4, of std_srvs (both halves of each service) and of this package."""
     store = get_typestore(Stores.ROS2_JAZZY)
     definitions = {f"vision_msgs/msg/{name}": text for name, text in _VISION_MSGS.items()}
     definitions |= {f"gckpl_ros/msg/{path.stem}": path.read_text() for path in _message_files()}
     types: dict[str, Any] = {}
     for name, text in definitions.items():
         types |= get_types_from_msg(text, name)
+    for name, text in _STD_SRVS.items():  # the parser would call them std_srvs/srv/msg/...
+        (types[f"std_srvs/srv/{name}"],) = get_types_from_msg(text, name).values()
     store.register(types)
     return store
 

@@ -7,6 +7,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any, Final, Protocol, runtime_checkable
 
+from gckpl_ros.adapt.online import Adapter, NoAdapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live_input import LiveInput
 from gckpl_ros.io.outputs import Outputs
@@ -49,11 +50,17 @@ class Worker:
         self._thread: Thread | None = None
         self._told: set[str] = set()
 
+    @property
+    def adapter(self) -> Adapter | NoAdapter:
+        """What learns beside the work; it runs while the worker does."""
+        return self._pipeline.adapter
+
     def start(self) -> None:
         """Begin, with nobody known and nothing waiting."""
         self.reset()
         self._source.clear()
         self._ending.clear()
+        self.adapter.start()
         self._thread = Thread(target=self._run, name="gckpl worker", daemon=True)
         self._thread.start()
 
@@ -63,6 +70,7 @@ class Worker:
         if self._thread:
             self._thread.join()
             self._thread = None
+            self.adapter.stop()
             self._farewell()
 
     def reset(self) -> None:

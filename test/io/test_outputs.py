@@ -68,7 +68,7 @@ def shown(message, action):
 
 def test_everything_is_made_in_its_order_and_of_its_type():
     messages = encoded(outputs(), with_parts(frame(1, 2)))
-    assert list(messages) == [name for name in OUTPUTS if name not in ("bodies", "diagnostics")]
+    assert list(messages) == [name for name in OUTPUTS if name not in ("bodies", "adaptation", "diagnostics")]
     assert {name: message.__msgtype__ for name, message in messages.items()} == {n: OUTPUTS[n].type for n in messages}
 
 

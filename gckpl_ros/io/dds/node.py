@@ -6,13 +6,17 @@ from functools import partial
 from time import time_ns
 from typing import Any, Final
 
+from gckpl_ros.adapt.online import AdaptationState
 from gckpl_ros.config import Config
 from gckpl_ros.io.dds.participant import Participant, Publisher, Receive
 from gckpl_ros.io.dds.qos import LATCHED, RELIABLE, SENSOR, TRANSFORMS
-from gckpl_ros.io.interface import INPUTS, OUTPUTS, resolve
+from gckpl_ros.io.dds.services import Service
+from gckpl_ros.io.interface import INPUTS, OUTPUTS, SERVICES, resolve
 from gckpl_ros.io.live_input import LiveInput
 from gckpl_ros.io.outputs import Outputs
-from gckpl_ros.io.status import Status, to_diagnostics
+from gckpl_ros.io.reports import reports
+from gckpl_ros.io.services import served
+from gckpl_ros.io.status import Status
 from gckpl_ros.io.tf import TransformBuffer
 from gckpl_ros.io.typestore import typestore
 from gckpl_ros.io.worker import Worker
@@ -27,7 +31,7 @@ class Node:
     """Takes clouds, publishes skeletons: made on a participant, at work while it is ``running``."""
 
     def __init__(self, network: Participant, pipeline: Pipeline, config: Config, name: str) -> None:
-        """Announce all outputs; raises InputError if a name is none."""
+        """Announce all outputs and services; raises InputError if a name is none."""
         self._config = config
         self.name = name.strip("/")
         self.status = Status()
@@ -37,6 +41,7 @@ class Node:
         self._input = LiveInput(config, self._transforms, self.status)
         self._publishers = dict(self._announce())
         self._worker = Worker(pipeline, self._input, Outputs(typestore().types, config.output), self, self.status)
+        self._services = list(self._serve())
         self._log: list[str] = []
 
     @contextmanager
@@ -67,11 +72,16 @@ class Node:
         news, self._log = self._log, []
         return news
 
-    def publish_diagnostics(self) -> None:
-        """Send a report, if somebody takes it."""
-        if self._publishers["diagnostics"].subscribers:
-            report = self.status.report()
-            self.publish("diagnostics", to_diagnostics(report, self.name, time_ns(), typestore().types))
+    @property
+    def adaptation(self) -> AdaptationState:
+        """What the online adapter is doing."""
+        return self._worker.adapter.status
+
+    def report(self) -> None:
+        """Send the reports that somebody takes."""
+        told = reports(self.status, self.adaptation, self.name, time_ns(), typestore().types, self.wanted())
+        for name, message in told:
+            self.publish(name, message)
 
     def elsewhere(self) -> list[str]:
         """Topics with clouds that are published but not taken."""
@@ -90,6 +100,11 @@ class Node:
             self._take("detections", resolve(self._config.input.detections, self.name), self._input.add_detections)
         self._take("tf", INPUTS["tf"].topic, partial(self._transforms.add, static=False))
         self._take("tf_static", INPUTS["tf_static"].topic, partial(self._transforms.add, static=True))
+
+    def _serve(self) -> Iterator[Service]:
+        for name, answer in served(self._worker).items():
+            service = SERVICES[name]
+            yield Service(self._network, resolve(service.topic, self.name), service.type, answer, self._refuse)
 
     def _take(self, kind: str, topic: str, receive: Receive) -> None:
         profile = {"tf": TRANSFORMS, "tf_static": LATCHED}.get(kind, SENSOR)

@@ -1,6 +1,7 @@
 """A participant of a ROS 2 network: publishes messages, and hands those that come to whoever wants them."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -20,6 +21,7 @@ from gckpl_ros.io.dds.payload import Payload, payload_type
 from gckpl_ros.io.dds.qos import RELIABLE, SENSOR, Profile, to_qos
 from gckpl_ros.io.typestore import typestore
 
+Read: TypeAlias = Callable[[bytes], Any]
 Receive: TypeAlias = Callable[[Any], None]
 Refuse: TypeAlias = Callable[[Exception], None]
 
@@ -63,9 +65,9 @@ class Publisher:
 class Subscription:
     """Messages of one topic, handed over one by one; what cannot be read or handed over is refused and counted."""
 
-    def __init__(self, reader: DataReader[Any], msgtype: str, receive: Receive, refuse: Refuse) -> None:
+    def __init__(self, reader: DataReader[Any], read: Read, receive: Receive, refuse: Refuse) -> None:
         self._reader = reader
-        self._msgtype = msgtype
+        self._read = read
         self._receive = receive
         self._refuse = refuse
         self.refused = 0
@@ -90,7 +92,7 @@ class Subscription:
 
     def _hand_over(self, data: bytes) -> None:
         try:
-            self._receive(typestore().deserialize_cdr(data, self._msgtype))
+            self._receive(self._read(data))
         except Exception as error:  # whatever bytes come, the next message is read
             self.refused += 1
             self._refuse(error)
@@ -137,11 +139,21 @@ class Participant:
         return Publisher(writer, msgtype)
 
     def subscribe(
-        self, topic: str, msgtype: str, receive: Receive, profile: Profile = SENSOR, refuse: Refuse = _ignore
+        self,
+        topic: str,
+        msgtype: str,
+        receive: Receive,
+        profile: Profile = SENSOR,
+        refuse: Refuse = _ignore,
+        read: Read | None = None,
     ) -> Subscription:
-        """Have the reader's thread call ``receive`` with every message; ``refuse`` gets what one cannot be read for."""
+        """Have the reader's thread call ``receive`` with every message; ``refuse`` gets what one cannot be read for.
+
+        ``read``: what makes a message of its CDR; None: as the type says.
+        """
         reader = DataReader(self._participant, self._topic(topic, msgtype), to_qos(profile, msgtype))
-        subscription = Subscription(reader, msgtype, receive, refuse)
+        read = read or partial(typestore().deserialize_cdr, typename=msgtype)
+        subscription = Subscription(reader, read, receive, refuse)
         self._subscriptions.append(subscription)
         self._waitset.attach(ReadCondition(reader, _ANY))
         return subscription
@@ -159,7 +171,7 @@ class Participant:
         return sorted(topic for topic in topics if topic)
 
     def _topic(self, name: str, msgtype: str) -> "Topic[Any]":
-        return Topic(self._participant, dds_topic(name), payload_type(msgtype))
+        return Topic(self._participant, dds_topic(name, msgtype), payload_type(msgtype))
 
     def _wait(self) -> None:
         while not self._ending.is_set():

@@ -12,11 +12,15 @@ _MOST_BLOCKING: Final = duration(milliseconds=100)
 
 
 class Profile(NamedTuple):
-    """How a topic is sent or taken: the newest ``depth`` messages are kept; ``latched``: late comers get them too."""
+    """How a topic is sent or taken: the newest ``depth`` messages are kept; ``latched``: late comers get them too.
+
+    ``mark``: see names.user_data.
+    """
 
     depth: int = 10
     reliable: bool = True
     latched: bool = False
+    mark: str = ""
 
 
 RELIABLE: Final = Profile()
@@ -35,7 +39,7 @@ def to_qos(profile: Profile, msgtype: str) -> Qos:
         Policy.WriterDataLifecycle(autodispose=False),
         Policy.DataRepresentation(use_cdrv0_representation=True),
         Policy.IgnoreLocal.Participant,
-        Policy.Userdata(user_data(msgtype)),
+        Policy.Userdata(user_data(msgtype, profile.mark)),
     ]
     if profile.latched:
         policies.append(Policy.DurabilityService(0, history, -1, -1, -1))

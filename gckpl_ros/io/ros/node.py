@@ -1,7 +1,7 @@
 """The lifecycle node: transitions, services and parameters, handed on to the session."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from traceback import format_exc
 from typing import Any, Final
 
@@ -14,8 +14,11 @@ from gckpl_ros.io.interface import SERVICES
 from gckpl_ros.io.receive_buffers import buffer_warning
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
+from gckpl_ros.io.services import Answer
 
 NAME: Final = "gckpl"
+_SERVICE_TYPES: Final = {"std_srvs/srv/SetBool": SetBool, "std_srvs/srv/Trigger": Trigger}
+_NOT_CONFIGURED: Final = Answer(False, "the node is not configured")
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 Transition = Callable[["SkeletonNode", LifecycleState], TransitionCallbackReturn]
@@ -48,8 +51,9 @@ class SkeletonNode(Node):
         self._active = False
         self._enabled = True
         self._settings = Parameters(self, self._reconfigure)
-        self.create_service(SetBool, SERVICES["enable"].topic, self._enable)
-        self.create_service(Trigger, SERVICES["reset_tracks"].topic, self._reset_tracks)
+        for key, service in SERVICES.items():
+            answer = self._enable if key == "enable" else partial(self._answer, key)
+            self.create_service(_SERVICE_TYPES[service.type], service.topic, answer)
         name = self.get_fully_qualified_name()
         self.get_logger().info(f"waiting for `ros2 lifecycle set {name} configure` and activate; ros2 launch does both")
 
@@ -124,9 +128,7 @@ class SkeletonNode(Node):
         response.message = f"{'enabled' if self._enabled else 'disabled'}{'' if self._active else ', but not active'}"
         return response
 
-    def _reset_tracks(self, request: Any, response: Any) -> Any:
-        response.success = self._session is not None
-        response.message = "everybody is forgotten" if self._session else "the node is not configured"
-        if self._session:
-            self._session.reset()
+    def _answer(self, service: str, request: Any, response: Any) -> Any:
+        answer = self._session.served[service](request) if self._session else _NOT_CONFIGURED
+        response.success, response.message = answer
         return response

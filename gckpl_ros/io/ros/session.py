@@ -1,6 +1,7 @@
 """What exists while the node is configured: the network, what it is fed by, and what it feeds."""
 
 import gc
+from collections.abc import Mapping
 
 import torch
 from rclpy.clock import Clock, ClockType
@@ -9,11 +10,13 @@ from rclpy.lifecycle import Node
 from gckpl_ros.config import Config
 from gckpl_ros.io.live_input import LiveInput
 from gckpl_ros.io.outputs import Outputs
+from gckpl_ros.io.reports import reports
 from gckpl_ros.io.ros.messages import GeneratedTypes, create_cloud
 from gckpl_ros.io.ros.publishers import Publishers
 from gckpl_ros.io.ros.subscriptions import Subscriptions
 from gckpl_ros.io.ros.transforms import TfTransforms
-from gckpl_ros.io.status import Status, to_diagnostics
+from gckpl_ros.io.services import Serve, served
+from gckpl_ros.io.status import Status
 from gckpl_ros.io.worker import Worker
 from gckpl_ros.pipeline import Pipeline
 
@@ -34,9 +37,10 @@ class Session:
         self._publishers = Publishers(node, self._types)
         outputs = Outputs(self._types, config.output, create_cloud)
         self._worker = Worker(pipeline, source, outputs, self._publishers, self._status)
+        self.served: Mapping[str, Serve] = served(self._worker)
         # steady: a simulated clock may stand still
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(config.output.diagnostics_period_s, self._diagnose, clock=steady)
+        self._timer = node.create_timer(config.output.diagnostics_period_s, self._report, clock=steady)
 
     @property
     def sources(self) -> str:
@@ -55,10 +59,6 @@ class Session:
         self._transforms.stop()
         self._worker.stop()
 
-    def reset(self) -> None:
-        """Forget everybody; ids are not used again."""
-        self._worker.reset()
-
     def configure(self, config: Config) -> None:
         """Take over other values between two clouds."""
         self._worker.configure(config)
@@ -69,13 +69,13 @@ class Session:
         self._node.destroy_timer(self._timer)
         self._transforms.close()
         self._publishers.close()
-        del self._worker
+        del self._worker, self.served
         gc.collect()
         torch.cuda.empty_cache()
 
-    def _diagnose(self) -> None:
-        if "diagnostics" in self._publishers.wanted():
-            now_ns = self._node.get_clock().now().nanoseconds
-            name = self._node.get_fully_qualified_name()
-            report = to_diagnostics(self._status.report(), name, now_ns, self._types)
-            self._publishers.publish("diagnostics", report)
+    def _report(self) -> None:
+        now_ns = self._node.get_clock().now().nanoseconds
+        name, adaptation = self._node.get_fully_qualified_name(), self._worker.adapter.status
+        told = reports(self._status, adaptation, name, now_ns, self._types, self._publishers.wanted())
+        for output, message in told:
+            self._publishers.publish(output, message)

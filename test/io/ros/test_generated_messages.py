@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from gckpl_ros.adapt.online import Activity, AdaptationState
 from gckpl_ros.config import OutputConfig
 from gckpl_ros.io.interface import OUTPUTS
 from gckpl_ros.io.outputs import Outputs
-from gckpl_ros.io.status import Status, to_diagnostics
+from gckpl_ros.io.reports import reports
+from gckpl_ros.io.status import Status
 from gckpl_ros.io.typestore import typestore
 from gckpl_ros.types import Boxes, Cloud, Frame, Parts, Skeletons, Tracks
 
@@ -54,11 +56,26 @@ def test_outputs_are_the_same_bytes(ros, people):
         assert serialize_message(ours[name]).ljust(len(expected), b"\0") == expected, name
 
 
+LEARNING = AdaptationState(Activity.TRAINING, 7, {"flow": 0.25, "total": 0.5}, 2, 1, "drift", 0.0125)
+
+
+@pytest.mark.parametrize("adaptation", [LEARNING, AdaptationState(Activity.DISABLED)])
+def test_reports_are_the_same_bytes(ros, adaptation):
+    from rclpy.serialization import serialize_message
+
+    def told(types):
+        return dict(reports(Status(), adaptation, "/gckpl", 5, types, ("adaptation",)))["adaptation"]
+
+    msgtype = OUTPUTS["adaptation"].type
+    expected = bytes(typestore().serialize_cdr(told(typestore().types), msgtype))
+    assert serialize_message(told(ros.GeneratedTypes())).ljust(len(expected), b"\0") == expected
+
+
 def test_diagnostics_can_be_sent(ros):
     from rclpy.serialization import serialize_message
 
-    message = to_diagnostics(Status().report(), "/gckpl", 5, ros.GeneratedTypes())
-    assert message.status[0].level == b"\x01"
+    ((name, message),) = reports(Status(), LEARNING, "/gckpl", 5, ros.GeneratedTypes(), ("diagnostics",))
+    assert name == "diagnostics" and [entry.level for entry in message.status] == [b"\x01", b"\x00"]
     assert serialize_message(message)
 
 
