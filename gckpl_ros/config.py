@@ -155,7 +155,7 @@ class AdaptConfig(_Section):
         json_schema_extra=FIXED,
     )
     budget_ms_per_s: float = Field(
-        100.0, ge=0, le=1000, description="Share of each second spent learning, on average; 0: only collect."
+        200.0, ge=0, le=1000, description="Share of each second spent learning, on average; 0: only collect."
     )
     buffer_mb: float = Field(64.0, ge=1, le=4096, description="Most memory for what is learnt from.")
     frames: int = Field(
@@ -163,10 +163,10 @@ class AdaptConfig(_Section):
     )
     min_tracklets: int = Field(40, ge=1, le=10000, description="Different tracklets before learning starts.")
     batch_pairs: int = Field(
-        16, ge=1, le=1024, description="Pairs of consecutive crops, and as many simulated crops, in each step."
+        8, ge=1, le=1024, description="Pairs of consecutive crops, and as many simulated crops, in each step."
     )
-    learning_rate: float = Field(3e-4, gt=0, le=0.1, description="Of the optimiser (AdamW).")
-    check_steps: int = Field(25, ge=1, le=10000, description="Steps between two checks of the guard.")
+    learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Of the optimiser (AdamW).")
+    check_steps: int = Field(50, ge=1, le=10000, description="Steps between two checks of the guard.")
     max_anchor_growth: float = Field(
         0.02, ge=0, le=1, description="How much worse than as loaded the network may be on simulated crops; 0.02: 2 %."
     )
@@ -176,7 +176,7 @@ class AdaptConfig(_Section):
     max_drift_m: float = Field(
         0.05, ge=0, le=1, description="Mean distance that keypoints may move away from those of the loaded network."
     )
-    steps_per_cloud: float = Field(0.5, ge=0, le=100, description="Steps per cloud in replay, which has no budget.")
+    steps_per_cloud: float = Field(0.15, ge=0, le=100, description="Steps per cloud in replay, which has no budget.")
     folder: str = Field(
         "",
         description="Where weights and state are kept, and found again after a restart; empty: nothing is written.",

@@ -19,14 +19,16 @@ Rows = list[dict[str, Any]]
 
 def main(
     name: tyro.conf.Positional[
-        Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "live"]
+        Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "adaptation", "live"]
     ],
     out: Annotated[Path, tyro.conf.arg(help="folder for NAME.json")] = Path("docs/benchmarks"),
     recording: Annotated[Path | None, tyro.conf.arg(help="replay: this one; None: the simulated street")] = None,
-    mocap: Annotated[Path | None, tyro.conf.arg(help="accuracy, flow: motions to use; None: procedural ones")] = None,
+    mocap: Annotated[Path | None, tyro.conf.arg(help="motions to use; None: procedural ones")] = None,
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
-    small: Annotated[bool, tyro.conf.arg(help="labelfree: everything small, to see that it runs")] = False,
+    small: Annotated[
+        bool, tyro.conf.arg(help="labelfree, adaptation: less of everything, to see that it runs")
+    ] = False,
 ) -> None:
     """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
@@ -42,7 +44,7 @@ def main(
         "flow": partial(flow_accuracy.flow_rows, weights, mocap),
         "live": partial(_live_rows, weights, external),
     }
-    measured = _labelfree(mocap, small) if name == "labelfree" else {"rows": measure[name]()}
+    measured = _learnt(name, mocap, small) if name in ("labelfree", "adaptation") else {"rows": measure[name]()}
     title = "node" if external else name
     file = write(out / f"{title}.json", {"name": title, **circumstances(), **measured})
     for row in measured["rows"]:
@@ -56,12 +58,16 @@ def _live_rows(weights: str, external: bool) -> Rows:
     return live_rows(weights=weights, external=external)
 
 
-def _labelfree(mocap: Path | None, small: bool) -> dict[str, Any]:
-    from gckpl_training.labelfree import labelfree_result
+def _learnt(name: str, mocap: Path | None, small: bool) -> dict[str, Any]:
+    from gckpl_training import labelfree, online_gain, online_latency
 
     if mocap is None:
-        raise InputError("labelfree needs people who walk: give motion capture with --mocap FILE")
-    return labelfree_result(mocap, small=small)
+        raise InputError(f"{name} needs people who walk: give motion capture with --mocap FILE")
+    if name == "labelfree":
+        return labelfree.labelfree_result(mocap, small=small)
+    gain = online_gain.adaptation_rows(mocap, *((2, (1, 2)) if small else ()))
+    tables = {"latency": online_latency.latency_rows(mocap), "gain": gain}
+    return {"rows": [{"table": table, **row} for table, rows in tables.items() for row in rows]}
 
 
 def circumstances() -> dict[str, Any]:

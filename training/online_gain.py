@@ -52,15 +52,15 @@ def adaptation_rows(mocap: Path, minutes: int = 5, seeds: tuple[int, ...] = SEED
     return [*gains, _summary(gains), *hurts]
 
 
-def recording(mocap: Path, seed: int, minutes: int) -> list[Scan]:
-    """People who come and go, five at a time; those of the last minute move as nobody did before."""
+def recording(mocap: Path, seed: int, minutes: int, together: int = TOGETHER) -> list[Scan]:
+    """People who come and go, so many at a time; those of the last minute move as nobody did before."""
     clips = read_mocap(mocap, "val")
     scans: list[Scan] = []
     for names, count in ((wild.UNLABELLED, (minutes - 1) * MINUTE), (wild.TEST, MINUTE)):
         library = MotionLibrary([clip for clip in clips if clip.name in names])
         config = PasserConfig(sensors=(wild.SENSOR,), frames=STAY, seen_frames=12, sensor_m_s=0.0)
-        people = PasserSource(config, 100 * seed + len(scans), library).draw(count // STAY * TOGETHER)
-        scans += _scans(people, len(scans))
+        people = PasserSource(config, 100 * seed + len(scans), library).draw(count // STAY * together)
+        scans += _scans(people, len(scans), together)
     return scans
 
 
@@ -114,7 +114,7 @@ def _before(scans: list[Scan], value: np.ndarray) -> Iterator[tuple[Scan, np.nda
 
 def _row(name: str, scans: "list[Scan] | Iterator[Scan]", minutes: int) -> Row:
     scans = list(scans)
-    off, _ = last_minute(Config(), scans)
+    off, _ = last_minute(Config(), scans[-MINUTE:])  # what does not learn needs no more
     on, pipeline = last_minute(Config.parse({"adapt": {"enabled": True}}), scans)
     status, errors = pipeline.adapter.status, {"off": off.summary(), "on": on.summary()}
     figures = {
@@ -134,9 +134,9 @@ def _summary(rows: list[Row]) -> Row:
     return {"recording": "mean of all seeds", "gain_cm": round(mean(gains), 2), "deviation_cm": round(spread, 2)}
 
 
-def _scans(people: LabelledTracklets, start: int) -> list[Scan]:
-    """``TOGETHER`` people at a time, for as long as they stay."""
-    groups = torch.arange(len(people)).split(TOGETHER)
+def _scans(people: LabelledTracklets, start: int, together: int) -> list[Scan]:
+    """So many people at a time, for as long as they stay."""
+    groups = torch.arange(len(people)).split(together)
     return [
         _scan(people.rows(group), frame, start + place * STAY + frame)
         for place, group in enumerate(groups)
