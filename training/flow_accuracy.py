@@ -109,7 +109,8 @@ def method_rows(name: str, method: Method, crowds: list[Crowd]) -> list[dict[str
     whole |= {"ms_per_person": round(ms / CROWD, 2), "ms_of_10_people": round(ms, 1)}
     by_points = ((label, "all", inside) for label, inside in _bins(every.points, POINTS))
     by_speed = (("all", label, inside) for label, inside in _bins(every.speed_m_s, SPEEDS_M_S))
-    return [whole, *(_row(name, points, speed, every, inside) for points, speed, inside in (*by_points, *by_speed))]
+    bins = [_row(name, points, speed, every, inside) for points, speed, inside in (*by_points, *by_speed)]
+    return [{"table": "methods", **whole}, *({"table": "bins", **row} for row in bins)]
 
 
 def errors(crops: CropPairs, flows: tuple[Flow, Flow], first_person: int = 0) -> Errors:
