@@ -40,13 +40,13 @@ class Recorder(NoAdapter):
         self._collector.end()
 
 
-def read_people(data: tuple[Path, ...], weights: str = "", frames: int = 10) -> Tracklets:
+def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", frames: int = 10) -> Tracklets:
     """Everybody in recordings and crop files; raises InputError where one cannot be read, or nobody is in any."""
     found: list[Tracklets] = []
     for path in data:
         if path.suffix == ".npz":
             found.append(load_crops(path))
-        elif seen := watch(path, weights, frames):
+        elif seen := watch(path, weights, frame, frames):
             found.append(tracklets(seen))
     if not any(map(len, found)):
         raise InputError(f"nobody to learn from in {', '.join(map(str, data))}: nobody is seen for {frames} clouds")
@@ -57,9 +57,9 @@ def read_people(data: tuple[Path, ...], weights: str = "", frames: int = 10) -> 
     return join(found)
 
 
-def watch(recording: Path, weights: str = "", frames: int = 10) -> list[Seen]:
-    """Everybody whom the pipeline tracks in a recording for so many clouds."""
-    config = Config.parse({"estimate": {"weights": weights}})
+def watch(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Seen]:
+    """Everybody whom the pipeline tracks in a recording for so many clouds, in axes of the fixed ``frame``."""
+    config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": frame}})
     pipeline, recorder = Pipeline(config), Recorder(frames)
     pipeline.adapter = recorder
     with BagReader(recording) as bag:

@@ -86,7 +86,7 @@ def learn(config: Stage2Config) -> KeypointNetwork:
     config.out.mkdir(parents=True, exist_ok=True)
     kept, start = config.out / "crops.npz", load_network(config.weights)
     if not kept.exists():
-        save_crops(kept, read_people(config.data, config.weights))
+        save_crops(kept, read_people(config.data, config.weights, config.frame))
     return Stage2(config, study(config, start, load_crops(kept)), start).run()
 
 

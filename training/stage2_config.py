@@ -22,6 +22,8 @@ class Stage2Config:
 
     data: tuple[Path, ...] = ()
     """Recordings (.mcap, .db3, folder), or crop sequences (.npz) as this command keeps them in ``out``."""
+    frame: str = ""
+    """Fixed frame of recordings whose sensor moves, e.g. odom (needs TF)."""
     weights: str = ""
     """Stage I's weights to start from; empty: those that ship."""
     temporal: str = ""

@@ -1,0 +1,56 @@
+"""People out of recordings: whoever is tracked for long enough, where the boxes put them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.io.bag_writer import BagWriter
+from gckpl_ros.io.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_training.collect import read_people
+from gckpl_training.crop_files import save_crops
+
+CLOUDS, STEP_M = 9, 0.1
+STARTS = np.array([[6.0, -2.0, 0.0], [8.0, 3.0, 0.0]])
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people who go ahead, 10 cm in each cloud."""
+    path, rng = tmp_path_factory.mktemp("walk") / "walk.mcap", np.random.default_rng(0)
+    shape = rng.uniform([-0.2, -0.2, -0.8], [0.2, 0.2, 0.8], (60, 3))
+    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE}) as writer:
+        for i in range(CLOUDS):
+            places = STARTS + np.array([STEP_M * i, 0, 0])
+            boxes = [detections(i, "person", at=at).detections[0] for at in places]
+            array = TYPES[DETECTIONS_TYPE](header=detections(i).header, detections=boxes)
+            points = np.concatenate([shape + at for at in places])
+            for topic, message in (("/lidar/points", cloud(i, points)), ("/detections", array)):
+                writer.write(topic, START_NS + i * SCAN_NS, message)
+    return path
+
+
+def test_tracked_people_become_crop_sequences(walk: Path) -> None:
+    """Each is tracked from the second cloud on (track.confirm_hits), so eight clouds are two sequences of four."""
+    people = read_people((walk,), frames=4)
+    assert len(people) == 4 and people.frames == 4 and people.seen.all()
+    steps = people.origins.diff(dim=1)
+    torch.testing.assert_close(steps, torch.tensor([STEP_M, 0, 0]).expand_as(steps), atol=1e-3, rtol=0)
+    torch.testing.assert_close(people.points[:, 0].mean(1)[:, :2], torch.zeros(4, 2), atol=0.1, rtol=0)
+    assert sorted(people.views[:, 0, 1].round().tolist()) == [-2, -2, 3, 3]
+
+
+def test_recordings_and_crop_files_are_joined(walk: Path, tmp_path: Path) -> None:
+    few = read_people((walk,), frames=4)
+    save_crops(tmp_path / "crops.npz", few)
+    assert len(read_people((walk, tmp_path / "crops.npz"), frames=4)) == 2 * len(few)
+    with pytest.raises(InputError, match=r"\[2, 4\] frames"):
+        read_people((walk, tmp_path / "crops.npz"), frames=2)
+
+
+def test_nobody_seen_for_long_enough_is_an_error(walk: Path) -> None:
+    with pytest.raises(InputError, match="nobody to learn from"):
+        read_people((walk,), frames=CLOUDS)
