@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gckpl_ros.adapt.online import NoAdapter
 from gckpl_ros.evaluate.people import People
 from gckpl_ros.evaluate.report import evaluate
 from gckpl_ros.io.bag_writer import BagWriter
@@ -70,7 +71,7 @@ def test_scenes_get_the_truth_of_their_stamp_and_the_sensors_place(scenes: list[
 def test_report_says_what_was_measured(scenes: list[Scene], street: Path) -> None:
     told, truths = with_truth(scenes, street)
     report = evaluate([People.of(scene.frame) for scene in told], truths)
-    replayed = Summary("street.mcap", "skeletons.mcap", "/lidar/points", 3, 3, 3, 1, {}, {}, {})
+    replayed = Summary("street.mcap", "skeletons.mcap", "/lidar/points", 3, 3, 3, 1, {}, {}, {}, NoAdapter().status)
     summary = summarise(replayed, report, told, street, street.with_name("skeletons.mcap"))
     figures = {figure.label: figure.value for figure in summary.figures}
     assert figures["MPJPE"] == "4.0 cm"
@@ -86,6 +87,8 @@ def test_report_without_anybody_found_still_speaks(scenes: list[Scene], street: 
     told, truths = with_truth(scenes, street)
     nobody = [replace(scene, frame=replace(scene.frame, tracks=Tracks.empty())) for scene in told]
     report = evaluate([People.of(scene.frame) for scene in nobody], truths)
-    summary = summarise(Summary("a", "b", "/c", 3, 3, 0, 0, {}, {}, {}), report, nobody, street, street)
+    summary = summarise(
+        Summary("a", "b", "/c", 3, 3, 0, 0, {}, {}, {}, NoAdapter().status), report, nobody, street, street
+    )
     assert {figure.label: figure.value for figure in summary.figures}["Detection recall"] == "0 %"
     assert summary.charts == {}
