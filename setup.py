@@ -12,10 +12,11 @@ def _packages(top: str, folder: str) -> list[str]:
     return [".".join((top, *init.parent.relative_to(ROOT / folder).parts)) for init in inits]
 
 
+REPORT = ["matplotlib>=3.8", "pillow>=10.1"]
 VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
 LIVE = ["cyclonedds>=11,<12"]
-DEVELOP = ["pytest>=8", "pytest-cov", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML"]
+DEVELOP = ["pytest>=8", "pytest-cov", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML", "uv"]
 
 setup(
     name="gckpl_ros",
@@ -27,16 +28,19 @@ setup(
     python_requires=">=3.10",
     packages=[
         *_packages("gckpl_ros", "gckpl_ros"),
-        *_packages("gckpl_training", "training"),
+        *_packages("gckpl_training", "training/gckpl_training"),
         "gckpl_ros.msg_definitions",
     ],
     # The definitions are not gckpl_ros.msg: that is the module which ROS generates from them.
-    package_dir={"gckpl_ros": "gckpl_ros", "gckpl_training": "training", "gckpl_ros.msg_definitions": "msg"},
+    package_dir={
+        "gckpl_ros": "gckpl_ros",
+        "gckpl_training": "training/gckpl_training",
+        "gckpl_ros.msg_definitions": "msg",
+    },
     include_package_data=True,
     package_data={
-        "gckpl_ros": ["weights/*", "view/*.html", "py.typed"],
+        "gckpl_ros": ["body/*.npz", "weights/*", "view/*.html", "py.typed"],
         "gckpl_ros.msg_definitions": ["*.msg"],
-        "gckpl_training": ["**/*.npz", "**/*.yaml"],
     },
     install_requires=[
         "torch>=2.4",
@@ -50,14 +54,13 @@ setup(
         "rosbags>=0.11.9",
         "safetensors>=0.4",
         "roma>=1.5",
-        "matplotlib>=3.8",
-        "pillow>=10.1",
     ],
     extras_require={
         "live": LIVE,
+        "report": REPORT,
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*LIVE, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
+        "dev": [*LIVE, *REPORT, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

@@ -8,16 +8,22 @@ from gckpl_ros.errors import InputError
 
 # command: (module whose `main` is the command, what it does)
 COMMANDS = {
-    "demo": ("gckpl_training.demo", "simulate a street, replay it, write a report with pictures"),
-    "sim": ("gckpl_training.sim", "the simulated street as a rosbag2 recording with truth, or as a live sensor"),
-    "replay": ("gckpl_ros.io.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
-    "live": ("gckpl_ros.io.live", "skeletons of live clouds on a ROS 2 network, without ROS"),
-    "echo": ("gckpl_ros.io.echo", "print live skeletons, their rate and latency"),
-    "adaptation": ("gckpl_ros.io.adaptation", "what a node or `gckpl live` learns: status, pause, reset, save, load"),
-    "evaluate": ("gckpl_ros.evaluate.command", "measure a replayed recording against its truth"),
-    "train": ("gckpl_training.train", "train the keypoint network: stage1"),
-    "benchmark": ("gckpl_training.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
-    "config": ("gckpl_ros.show_config", "print the complete configuration with descriptions"),
+    "demo": ("gckpl_training.commands.demo", "simulate a street, replay it, write a report with pictures"),
+    "sim": (
+        "gckpl_training.commands.sim",
+        "the simulated street as a recording with truth, or as a live sensor",
+    ),
+    "replay": ("gckpl_ros.io.recording.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
+    "live": ("gckpl_ros.commands.live", "skeletons of live clouds on a ROS 2 network, without ROS"),
+    "echo": ("gckpl_ros.commands.echo", "print live skeletons, their rate and latency"),
+    "adaptation": (
+        "gckpl_ros.commands.adaptation",
+        "what a node or `gckpl live` learns: status, pause, save, ...",
+    ),
+    "evaluate": ("gckpl_ros.commands.evaluate", "measure a replayed recording against its truth"),
+    "train": ("gckpl_training.commands.train", "train networks: stage1, stage2, temporal, finetune"),
+    "benchmark": ("gckpl_training.commands.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
+    "config": ("gckpl_ros.commands.config", "print the complete configuration with descriptions"),
 }
 
 

@@ -5,13 +5,13 @@ from time import perf_counter_ns
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from gckpl_ros.adapt.online import Adapter, NoAdapter
-from gckpl_ros.adapt.online.anchors import Anchors
-from gckpl_ros.adapt.online.recipe import default_teacher
+from gckpl_ros.adapt import Adapter, NoAdapter
+from gckpl_ros.adapt.guard import Anchors
+from gckpl_ros.adapt.trainer import default_teacher
 from gckpl_ros.config import Config
 from gckpl_ros.detect import Detector, NoDetector
-from gckpl_ros.estimate.crop import crop
 from gckpl_ros.estimate.estimator import Estimator
+from gckpl_ros.people.crop import crop
 from gckpl_ros.track import NoTracker, Tracker
 from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts, Tracks, TrackState
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 from walkers import crowd, labelled
 
-from gckpl_ros.adapt.online import Activity, AdaptationState
-from gckpl_ros.adapt.online import anchors as anchors_module
-from gckpl_ros.adapt.online.anchors import save_anchors
+from gckpl_ros.adapt import Activity, AdaptationState
+from gckpl_ros.adapt import guard as anchors_module
+from gckpl_ros.adapt.guard import save_anchors
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
-from gckpl_ros.estimate.crop import crop
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.people.crop import crop
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud, TrackState
 

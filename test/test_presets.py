@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gckpl_ros.config import Config
-from gckpl_ros.overrides import load_config
+from gckpl_ros.config import Config, load_config
 
 CONFIG = Path(__file__).parents[1] / "config"
 PRESETS = sorted(CONFIG.glob("*.param.yaml"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gckpl_ros.io.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*(ROOT / "gckpl_ros/io/ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]

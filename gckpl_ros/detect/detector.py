@@ -4,10 +4,9 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from gckpl_ros.config import DetectConfig
-from gckpl_ros.detect.candidates import Candidates, candidates
-from gckpl_ros.detect.clusters import cluster
 from gckpl_ros.detect.confirmation import Confirmation
 from gckpl_ros.detect.ground import height_above_ground
+from gckpl_ros.detect.proposals import Candidates, candidates, cluster
 from gckpl_ros.types import Boxes, Cloud
 
 ABOVE_M = 0.4  # look this much above the tallest person, to see that posts and trees go on

@@ -4,14 +4,16 @@ Sources: GC-KPL (CVPR 2023) for the matched error; the Waymo Open Dataset's publ
 OKS and PEM; Umeyama (PAMI 1991) for the similarity alignment.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from gckpl_ros.skeleton import KEYPOINTS
+from gckpl_ros.evaluate import metrics
+from gckpl_ros.skeleton import GROUPS, KEYPOINTS
 
 Keypoints = Float[np.ndarray, "n k 3"]
 Distances = Float[np.ndarray, "n k"]
@@ -120,3 +122,116 @@ def pem(errors: Distances, unmatched: int) -> float:
     unmatched_keypoints = unmatched * errors.shape[1]
     total = np.minimum(errors, PEM_PENALTY_M).sum() + PEM_PENALTY_M * unmatched_keypoints
     return float(total / max(errors.size + unmatched_keypoints, 1))
+
+
+# One table for a batch of people whose predictions and truths are paired: for training and for model cards.
+
+# Number of points on the person: name -> [from, to).
+POINT_BINS: Final = {
+    "<8": (0.0, 8.0),
+    "8-30": (8.0, 30.0),
+    "30-60": (30.0, 60.0),
+    "60-100": (60.0, 100.0),
+    "100-200": (100.0, 200.0),
+    "200-500": (200.0, 500.0),
+    ">=500": (500.0, np.inf),
+    ">=100": (100.0, np.inf),
+}
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Distances (m) of n people's keypoints to their truth: plain, after alignment, and Hungarian-matched."""
+
+    plain: metrics.Distances
+    aligned: metrics.Distances
+    matched: metrics.Distances
+
+    @staticmethod
+    def of(predicted: metrics.Keypoints, truth: metrics.Keypoints) -> "Errors":
+        """All three errors of paired people (m in, m out)."""
+        measures = (metrics.distances, metrics.aligned_distances, metrics.matched_distances)
+        return Errors(*(measure(predicted, truth) for measure in measures))
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def __getitem__(self, mask: Bool[np.ndarray, " n"]) -> "Errors":
+        """The people chosen by a mask."""
+        return Errors(self.plain[mask], self.aligned[mask], self.matched[mask])
+
+    def summary(self) -> dict[str, int | float]:
+        """The number of people and their three mean errors (m)."""
+        means = {"mpjpe": self.plain, "pa_mpjpe": self.aligned, "mpjpe_matched": self.matched}
+        return {"people": len(self)} | {name: float(distances.mean()) for name, distances in means.items()}
+
+
+def keypoint_table(
+    predicted: Float[np.ndarray, "n 14 3"],
+    truth: Float[np.ndarray, "n 14 3"],
+    counts: Int[np.ndarray, " n"],
+    confidence: Float[np.ndarray, "n 14"] | None = None,
+) -> dict[str, Any]:
+    """MPJPE, PA-MPJPE, MPJPE_matched (m), PCK, AUC, per joint, per group, by number of points; ECE with confidence.
+
+    Needs at least one person. Ready for JSON; bins into which nobody falls are left out.
+    """
+    errors = Errors.of(predicted, truth)
+    table = error_table(errors) | {"by_points": by_bins(counts, POINT_BINS, errors)}
+    return table if confidence is None else table | {"ece": reliability(confidence, errors.plain).ece}
+
+
+def error_table(errors: Errors) -> dict[str, Any]:
+    """The part of the table that needs errors alone."""
+    return {
+        **errors.summary(),
+        "pck": {f"{t:g}": value for t, value in metrics.pck(errors.plain, metrics.PCK_THRESHOLDS_M).items()},
+        "auc": metrics.pck_auc(errors.plain),
+        "per_joint": dict(zip(KEYPOINTS, errors.plain.mean(0).tolist(), strict=True)),
+        "per_group": {group: float(errors.plain[:, list(indices)].mean()) for group, indices in GROUPS.items()},
+    }
+
+
+def by_bins(
+    values: Float[np.ndarray, " n"] | Int[np.ndarray, " n"], bins: Mapping[str, tuple[float, float]], errors: Errors
+) -> dict[str, dict[str, int | float]]:
+    """The summary of the people whose value falls in each bin [from, to); empty bins are left out."""
+    chosen = {name: errors[(values >= low) & (values < high)] for name, (low, high) in bins.items()}
+    return {name: people.summary() for name, people in chosen.items() if len(people)}
+
+
+CORRECT_WITHIN_M: Final = 0.1
+
+
+NUM_BINS: Final = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Keypoints in equal bins of confidence; empty bins are left out."""
+
+    confidence: Float[np.ndarray, " bins"]
+    accuracy: Float[np.ndarray, " bins"]
+    counts: Int[np.ndarray, " bins"]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| (Naeini et al., AAAI 2015)."""
+        gap = np.abs(self.accuracy - self.confidence)
+        return float((self.counts * gap).sum() / max(self.counts.sum(), 1))
+
+
+def reliability(
+    confidence: Float[np.ndarray, "n 14"],
+    errors: Float[np.ndarray, "n 14"],
+    within: float = CORRECT_WITHIN_M,
+    bins: int = NUM_BINS,
+) -> Reliability:
+    """Mean confidence against the fraction of keypoints with error < ``within`` (m), bin by bin of confidence."""
+    confidence = np.clip(confidence.astype(np.float64).ravel(), 0, 1)
+    correct = errors.ravel() < within
+    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    filled = counts > 0
+    means = [np.bincount(index, values, bins)[filled] / counts[filled] for values in (confidence, correct)]
+    return Reliability(means[0], means[1], counts[filled])

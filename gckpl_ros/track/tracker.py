@@ -1,16 +1,80 @@
 """Follow people through time: associate, filter, keep those out of sight for a while."""
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from gckpl_ros.config import TrackConfig
-from gckpl_ros.track.association import associate
-from gckpl_ros.track.kalman import Motion
-from gckpl_ros.track.people import People
-from gckpl_ros.track.smoothing import smooth
+from gckpl_ros.skeleton import NUM_KEYPOINTS
+from gckpl_ros.track.motion import Motion, smooth
 from gckpl_ros.types import Boxes, Skeletons, Tracks, TrackState
+
+# Which detection belongs to which track: the cheapest one-to-one assignment within a gate.
+
+
+def associate(
+    tracks: Float64[np.ndarray, "t 3"], detections: Float64[np.ndarray, "d 3"], gate_m: float
+) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
+    """Rows (of tracks, of detections) that belong together; as many as the gate allows, then as near as possible."""
+    distances = cdist(tracks, detections)
+    beyond = gate_m * (1 + min(distances.shape))  # dearer than any whole assignment within the gate
+    of_track, of_detection = linear_sum_assignment(np.where(distances <= gate_m, distances, beyond))
+    near = distances[of_track, of_detection] <= gate_m
+    return of_track[near], of_detection[near]
+
+
+# What the tracker remembers of everybody: one array per quantity, one row per person, in the fixed frame.
+
+
+@dataclass(frozen=True)
+class People:
+    """Positions in the fixed frame, in float64 because it may be a map; ``boxes`` and ``skeletons`` as last reported.
+
+    ``trust`` is the confidence gathered in each keypoint's filter.
+    """
+
+    ids: Int64[np.ndarray, " n"]
+    hits: Int64[np.ndarray, " n"]
+    seen_ns: Int64[np.ndarray, " n"]
+    motion: Motion
+    keypoints: Float64[np.ndarray, "n 14 3"]
+    yaws: Float64[np.ndarray, " n"]
+    trust: Float32[np.ndarray, "n 14"]
+    boxes: Boxes
+    skeletons: Skeletons
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: np.ndarray) -> "People":
+        """People chosen by an index array or a mask."""
+        return People(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def __add__(self, others: "People") -> "People":
+        """These people's rows, then the others'."""
+        people: People = _joined(self, others)
+        return people
+
+    @staticmethod
+    def nobody() -> "People":
+        """No rows."""
+        none = np.zeros(0, np.int64)
+        keypoints = np.zeros((0, NUM_KEYPOINTS, 3))
+        trust = np.zeros((0, NUM_KEYPOINTS), np.float32)
+        motion = Motion.unknown(np.zeros((0, 3)))
+        return People(none, none, none, motion, keypoints, np.zeros(0), trust, Boxes.empty(), Skeletons.empty())
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, np.ndarray):
+        return np.concatenate((first, second))
+    columns = (_joined(getattr(first, field.name), getattr(second, field.name)) for field in fields(first))
+    return type(first)(*columns)
+
 
 Transform = Float64[np.ndarray, "4 4"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int16
 
 from gckpl_ros.skeleton import INDEX
 from gckpl_ros.types import Boxes, Cloud, Frame, TrackState
-from gckpl_ros.view.camera import box_corners
+from gckpl_ros.view.canvas import box_corners
 
 MARGIN_M = 0.1
 SAME_PERSON_M = 1.0
@@ -104,3 +104,6 @@ def trails(scenes: Sequence[Scene], now: int, length_s: float = 3.0) -> dict[int
             if identity in feet:
                 feet[identity].append(T_here_then[:3, :3] @ foot + T_here_then[:3, 3])
     return {identity: np.array(steps, np.float32) for identity, steps in feet.items() if len(steps) > 1}
+
+
+# One person, large, from the front and from the side: points, skeleton with left and right, and the truth.

@@ -1,44 +1,50 @@
-"""People as the losses see them: random, in double precision, with everything that may go wrong left out."""
+"""A small network, simulated truth, and people who walk past."""
 
-from collections.abc import Callable
-
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
+from walkers import crops, crowd, labelled
 
-People = dict[str, Tensor]
+from gckpl_ros.adapt.guard import GUARD_EVERY, Anchors
+from gckpl_ros.config import Config
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
 
-
-def random_people(b: int = 3, n: int = 40, seed: int = 0, labels: str = "one-hot") -> People:
-    """Keypoints, points, mask, parts (one-hot, soft, or mixed of two), and all that some loss takes besides, metres."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int, scale: float = 0.4) -> Tensor:
-        return scale * torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    mask = torch.rand(b, n, generator=g) < 0.8
-    mask[:, 0] = True
-    logits = normal(b, n, 15, scale=2.0)
-    likeliest = one_hot(logits.topk(2).indices, 15).double()
-    parts = {"one-hot": likeliest[:, :, 0], "soft": logits.softmax(-1), "mixed": likeliest.mean(2)}[labels]
-    return {
-        "keypoints": normal(b, 14, 3),
-        "keypoints_next": normal(b, 14, 3),
-        "points": normal(b, n, 3) * mask[..., None],
-        "mask": mask,
-        "parts": parts * mask[..., None],
-        "flow": normal(b, n, 3, scale=0.1) * mask[..., None],
-        "confidence": torch.rand(b, n, generator=g, dtype=torch.float64) * mask,
-        "part_logits": normal(b, n, 15, scale=2.0),
-        "views": normal(b, 3, scale=5.0),
-        "depths": normal(b, 14, scale=0.1).abs(),
-        "teacher": normal(b, 14, 3),
-        "teacher_confidence": torch.rand(b, 14, generator=g, dtype=torch.float64),
-        "track_lengths": normal(b, 11).abs(),
-    }
+FRAME_NS = 100_000_000
+SMALL = NetworkConfig(width=32, point_width=16, heads=2, layers=2, free_tokens=2, neighbours=4, fourier_bands=2)
 
 
 @pytest.fixture
-def people() -> Callable[..., People]:
-    return random_people
+def network():
+    torch.manual_seed(0)
+    return KeypointNetwork(SMALL).eval()
+
+
+@pytest.fixture(scope="session")
+def anchors():
+    batch = labelled(crowd(24, seed=9), 0.3)
+    rows = torch.arange(len(batch))
+    return Anchors(batch.rows(rows[rows % GUARD_EVERY > 0]), batch.rows(rows[rows % GUARD_EVERY == 0]))
+
+
+@pytest.fixture
+def config():
+    """Quick to start and never in the guard's way, unless a test says otherwise."""
+
+    def make(**values):
+        quick = {"enabled": True, "frames": 4, "min_tracklets": 8, "batch_pairs": 4, "check_steps": 2}
+        lenient = {"max_anchor_growth": 1.0, "max_holdout_growth": 1.0, "max_drift_m": 1.0}
+        return Config.parse({"adapt": quick | lenient | values})
+
+    return make
+
+
+@pytest.fixture
+def parade():
+    """Shows so many frames from ``first`` on to who observes; four are a tracklet, 16 frames 64 tracklets."""
+
+    def show(observe, frames, people=None, first=0):
+        people = crowd(16, speed=2.0) if people is None else people
+        for i in range(first, first + frames):
+            observe(crops(people, 0.1 * i), np.arange(len(people)), i * FRAME_NS, np.eye(4))
+
+    return show

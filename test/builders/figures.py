@@ -6,7 +6,7 @@ import torch
 from people import STANDING
 from torch import Tensor
 
-from gckpl_ros.flow.types import Pairs
+from gckpl_ros.learn.flow.pairs import Pairs
 from gckpl_ros.skeleton import INDEX, LIMBS, NUM_PARTS
 
 

@@ -3,9 +3,9 @@
 from ros_messages import SCAN_NS, START_NS
 
 from gckpl_ros.config import Config
-from gckpl_ros.io.live_input import LiveInput
-from gckpl_ros.io.status import Status
-from gckpl_ros.io.tf import TransformBuffer
+from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.status import Status
+from gckpl_ros.io.messages.tf import TransformBuffer
 
 WAIT_S, SILENCE_S = 0.125, 0.5  # as their sums, exact in binary
 MOMENT_S = 1 / 1024

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gckpl_ros.io.messages import to_header
-from gckpl_ros.io.pointcloud2 import from_points
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.messages.pointcloud2 import from_points
+from gckpl_ros.io.messages.skeletons import to_header
+from gckpl_ros.io.messages.typestore import typestore
 
 TYPES = typestore().types
 SCAN_NS = 100_000_000

@@ -19,8 +19,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 
+from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.io.ros.messages import message_class
-from gckpl_ros.io.typestore import typestore
 
 NODE = "from gckpl_ros.io.ros.skeleton_node import main; main()"
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}

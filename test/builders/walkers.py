@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from people import STANDING
 
-from gckpl_ros.adapt.batch import CropBatch
+from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import INDEX, LIMBS
 from gckpl_ros.types import Crops
 

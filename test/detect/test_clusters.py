@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from gckpl_ros.detect.clusters import cluster
+from gckpl_ros.detect.proposals import cluster
 
 RADIUS = 0.3
 

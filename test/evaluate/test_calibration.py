@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gckpl_ros.evaluate.calibration import reliability
+from gckpl_ros.evaluate.metrics import reliability
 
 
 def test_ece_by_hand():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gckpl_ros.evaluate.keypoints import keypoint_table
+from gckpl_ros.evaluate.metrics import keypoint_table
 from gckpl_ros.skeleton import GROUPS, INDEX, KEYPOINTS
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.evaluate.people import People, pair_frames
+from gckpl_ros.evaluate.matching import People, pair_frames
 from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks, TrackState
 
 

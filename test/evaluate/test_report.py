@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.evaluate.people import People
+from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import evaluate
 from gckpl_ros.types import Boxes
 

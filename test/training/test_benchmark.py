@@ -10,8 +10,8 @@ import torch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
-from gckpl_training import speed
-from gckpl_training.benchmark import circumstances, cpu_model, write
+from gckpl_training.bench import speed
+from gckpl_training.commands.benchmark import circumstances, cpu_model, write
 from gckpl_training.lidar import sensor
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gckpl_ros.adapt.online import NoAdapter
-from gckpl_ros.evaluate.people import People
+from gckpl_ros.adapt import NoAdapter
+from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import evaluate
-from gckpl_ros.io.bag_writer import BagWriter
-from gckpl_ros.io.messages import to_header, to_skeleton_array
-from gckpl_ros.io.summary import Summary
+from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
+from gckpl_ros.io.recording.bag import BagWriter
+from gckpl_ros.io.recording.summary import Summary
 from gckpl_ros.types import Boxes, Cloud, Frame, Skeletons, Tracks, TrackState
 from gckpl_ros.view.scene import Scene
-from gckpl_training.demo_scenes import TRUTH, with_truth
-from gckpl_training.demo_summary import summarise
+from gckpl_training.street.report import TRUTH, summarise, with_truth
 
 SPEED = 0.5  # metres by which the sensor advances per frame
 

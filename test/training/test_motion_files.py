@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from gckpl_ros.body.body import AnnyBody
+from gckpl_ros.body.kinematics import JOINT, JOINTS, NUM_JOINTS
 from gckpl_ros.errors import InputError
-from gckpl_training.body import AnnyBody
-from gckpl_training.kinematics import JOINT, JOINTS, NUM_JOINTS
-from gckpl_training.motion import bvh, read_motion
-from gckpl_training.motion.mocap import read_mocap
+from gckpl_training.motion import files as bvh
+from gckpl_training.motion import read_motion
+from gckpl_training.motion.library import read_mocap
 
 SQRT_HALF = 0.5**0.5
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from gckpl_ros.body.angles import turn
+from gckpl_ros.body.kinematics import NUM_JOINTS
 from gckpl_ros.errors import InputError
-from gckpl_training.kinematics import NUM_JOINTS
 from gckpl_training.motion import Clip, MotionLibrary
-from gckpl_training.motion.procedural import turn
 
 
 def spinning(frames: int, fps: float, name: str, rate: float = 1.0) -> Clip:

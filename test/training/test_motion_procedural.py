@@ -4,20 +4,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from gckpl_ros.body.angles import ACTIVITIES, ANGLES, COLUMN, LIMITS, WEIGHTS, mirror_angles, pose_from_angles, turn
+from gckpl_ros.body.body import AnnyBody, Posed, ground
+from gckpl_ros.body.kinematics import JOINT, NUM_JOINTS, mirror_pose
 from gckpl_ros.skeleton import INDEX
-from gckpl_training.body import AnnyBody, Posed, ground
-from gckpl_training.kinematics import JOINT, NUM_JOINTS, mirror_pose
-from gckpl_training.motion.activities import ACTIVITIES, ANGLES, COLUMN, LIMITS, WEIGHTS
-from gckpl_training.motion.procedural import (
-    mirror_angles,
-    pose_from_angles,
-    sample_activity,
-    sample_angles,
-    sample_poses,
-    sample_sequence,
-    turn,
-    walking,
-)
+from gckpl_training.motion.procedural import sample_activity, sample_angles, sample_poses, sample_sequence, walking
 
 N = 200
 BODY = AnnyBody()

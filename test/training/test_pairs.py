@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
-from gckpl_ros.flow.types import Flow
+from gckpl_ros.learn.flow.pairs import Flow
+from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training import flow_accuracy
-from gckpl_training.crops import CropConfig
-from gckpl_training.flow_accuracy import Crowd, method_rows
+from gckpl_training.bench import flow as flow_accuracy
+from gckpl_training.bench.flow import Crowd, method_rows
 from gckpl_training.motion.clip import Clip
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.motion.procedural import sample_poses
-from gckpl_training.pairs import CropPairs, PairSource
+from gckpl_training.simulate.crops import CropConfig
+from gckpl_training.simulate.pairs import CropPairs, PairSource
 
 CPU = torch.device("cpu")
 CONFIG = CropConfig(validation_sensors=("os1_128",), range_m=(3.0, 5.0), jitter_m=0.0)

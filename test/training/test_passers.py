@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training.crops import CropConfig
-from gckpl_training.motion import sequences
+from gckpl_training.motion import library as sequences
 from gckpl_training.motion.clip import Clip
-from gckpl_training.motion.library import MotionLibrary
+from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
 from gckpl_training.motion.procedural import sample_poses
-from gckpl_training.motion.sequences import ProceduralMotions
-from gckpl_training.passers import LabelledTracklets, PasserConfig, PasserSource
 from gckpl_training.scene.surroundings import Surroundings
+from gckpl_training.simulate.crops import CropConfig
+from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 
 ALONE = Surroundings(0.0, 0.0, 0.0, 0.0, 0.0, tilt_deg=0.0, roughness_m=0.0)
 NEAR = CropConfig(range_m=(4.0, 6.0), box_shift_m=0.0, jitter_m=0.0, surroundings=ALONE)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gckpl_training import preset_gain
+from gckpl_training.bench import presets as preset_gain
+from gckpl_training.bench.presets import CONFIG, PRESETS, preset_rows
 from gckpl_training.lidar import sensor
-from gckpl_training.preset_gain import CONFIG, PRESETS, preset_rows
 
 
 def test_every_sensor_has_its_preset() -> None:

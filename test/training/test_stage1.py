@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gckpl_ros.adapt.batch import CropBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import NetworkConfig
+from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training import augment
-from gckpl_training.crops import CropConfig, CropSource
-from gckpl_training.stage1 import Stage1
-from gckpl_training.stage1_config import Stage1Config
-from gckpl_training.validate import calibrate, predict
+from gckpl_training.learn.stage1 import Stage1, Stage1Config
+from gckpl_training.learn.validate import calibrate, predict
+from gckpl_training.simulate import augment
+from gckpl_training.simulate.crops import CropConfig, CropSource
 
 CPU = torch.device("cpu")
 TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
@@ -154,7 +153,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": "2"}
     port.close()
     code = (
-        "import torch, os; from gckpl_training.parallel import Parallel; p = Parallel(torch.device('cpu'));"
+        "import torch, os; from gckpl_training.learn.parallel import Parallel; p = Parallel(torch.device('cpu'));"
         "a, b = torch.full((2,), float(p.rank)), torch.full((1, 3), 4.0 * p.rank); p.average([a, b]); p.close();"
         "print(a.tolist(), b.tolist(), p.leads)"
     )

@@ -7,21 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from gckpl_ros.adapt.learner import LearnerConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.files import save_arrays
+from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.skeleton import BACKGROUND
-from gckpl_training.archive import save_arrays
-from gckpl_training.crop_files import load_crops, load_labelled, save_crops
-from gckpl_training.crops import CropConfig
-from gckpl_training.finetune import Finetune
-from gckpl_training.finetune_config import FinetuneConfig
-from gckpl_training.passers import LabelledTracklets, PasserConfig, PasserSource
-from gckpl_training.stage2 import Stage2, learn, study
-from gckpl_training.stage2_config import Stage2Config
-from gckpl_training.temporal import TemporalTraining
-from gckpl_training.temporal_config import TemporalTrainingConfig
+from gckpl_training.data.crop_files import load_crops, load_labelled, save_crops
+from gckpl_training.learn.finetune import Finetune, FinetuneConfig
+from gckpl_training.learn.stage2 import Stage2, Stage2Config, learn, study
+from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
+from gckpl_training.simulate.crops import CropConfig
+from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 
 TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 PASSERS = PasserConfig(sensors=("spinner16",), frames=4, seen_frames=3)

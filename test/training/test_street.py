@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from gckpl_ros.body.body import load_body
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.bag import BagReader
-from gckpl_ros.io.messages import from_skeleton_array
-from gckpl_ros.io.pointcloud2 import to_points
-from gckpl_ros.io.tf import TransformBuffer
+from gckpl_ros.io.messages.pointcloud2 import to_points
+from gckpl_ros.io.messages.skeletons import from_skeleton_array
+from gckpl_ros.io.messages.tf import TransformBuffer
+from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training import sim
-from gckpl_training.body import load_body
+from gckpl_training.commands import sim
 from gckpl_training.scene.meshes import Meshes
 from gckpl_training.street import NOBODY, Scan, Street
-from gckpl_training.street.gait import STEP_S, advance
+from gckpl_training.street.people import STEP_S, advance
 from gckpl_training.street.street import sensor_pose
 from gckpl_training.street.terrain import Ground, box, car, tree
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from gckpl_ros.io.dds.network import LOOPBACK
-from gckpl_training.reference import REFERENCE
-from gckpl_training.tables import ROOT, documents, filled, render
+from gckpl_training.bench.tables import REFERENCE, ROOT, documents, filled, render
 
 MEASUREMENT = {
     "date": "2030-01-02",

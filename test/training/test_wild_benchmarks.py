@@ -8,12 +8,16 @@ import pytest
 import roma
 import torch
 
+from gckpl_ros.body.kinematics import JOINTS
 from gckpl_ros.config import Config
+from gckpl_ros.files import save_arrays
 from gckpl_ros.pipeline import Pipeline
-from gckpl_training import labelfree, labelfree_runs, online_gain, stage2, wild
-from gckpl_training.archive import save_arrays
-from gckpl_training.kinematics import JOINTS
-from gckpl_training.motion.sequences import ProceduralMotions
+from gckpl_training.bench import adaptation as online_gain
+from gckpl_training.bench import labelfree
+from gckpl_training.bench import labelfree as labelfree_runs
+from gckpl_training.learn import stage2
+from gckpl_training.motion.library import ProceduralMotions
+from gckpl_training.simulate import wild
 
 TINY = labelfree_runs.Scale(
     sizes=(2, 3), test_people=3, steps=2, ablation_steps=1, label_steps=1, weak_steps=2, temporal_people=4,

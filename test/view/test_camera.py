@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gckpl_ros.view.camera import box_corners, looking, mean_bearing_deg, orthographic, perspective
+from gckpl_ros.view.canvas import box_corners, looking, mean_bearing_deg, orthographic, perspective
 
 CUBE = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (0, 2)], np.float32)
 

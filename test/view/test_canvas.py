@@ -1,7 +1,6 @@
 import numpy as np
 
-from gckpl_ros.view.camera import orthographic
-from gckpl_ros.view.canvas import Canvas
+from gckpl_ros.view.canvas import Canvas, orthographic
 from gckpl_ros.view.palette import DARK, LIGHT, TRACKS, mix, rgb
 
 SQUARE = np.array([[-1, -1, 0], [1, 1, 0]], np.float32)

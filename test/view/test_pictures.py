@@ -7,10 +7,17 @@ from PIL import Image, ImageChops
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.types import TrackState
-from gckpl_ros.view.animation import animation
-from gckpl_ros.view.closeup import PANEL_PX, best_views, closeup
 from gckpl_ros.view.palette import DARK, LIGHT, Theme
-from gckpl_ros.view.pictures import camera_3d, camera_side, camera_top, picture
+from gckpl_ros.view.pictures import (
+    PANEL_PX,
+    animation,
+    best_views,
+    camera_3d,
+    camera_side,
+    camera_top,
+    closeup,
+    picture,
+)
 from gckpl_ros.view.scene import Scene
 
 SIZE = (240, 160)

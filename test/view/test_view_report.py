@@ -6,9 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from gckpl_ros.view.report import Figure, Summary, write_report
+from gckpl_ros.view.report import Figure, Summary, bars, dropped, stages, write_report
 from gckpl_ros.view.scene import Scene
-from gckpl_ros.view.tables import bars, dropped, stages
 
 SUMMARY = Summary(
     "A <street>", "lead & more", [Figure("MPJPE", "5.0 cm")], {"By joint": {"nose": 4.0}}, [("go", "a > b")]

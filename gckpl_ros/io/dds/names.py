@@ -1,6 +1,6 @@
 """How ROS 2 names things on DDS: topics, types, and the hash of a type, by which both ends know that they agree."""
 
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.messages.typestore import typestore
 
 
 def dds_topic(name: str, msgtype: str) -> str:

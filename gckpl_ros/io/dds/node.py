@@ -6,20 +6,18 @@ from functools import partial
 from time import time_ns
 from typing import Any, Final
 
-from gckpl_ros.adapt.online import AdaptationState
+from gckpl_ros.adapt import AdaptationState
 from gckpl_ros.config import Config
-from gckpl_ros.io.dds.participant import Participant, Publisher, Receive
-from gckpl_ros.io.dds.qos import LATCHED, RELIABLE, SENSOR, TRANSFORMS
+from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, SENSOR, TRANSFORMS, Participant, Publisher, Receive
 from gckpl_ros.io.dds.services import Service
-from gckpl_ros.io.interface import INPUTS, OUTPUTS, SERVICES, resolve
-from gckpl_ros.io.live_input import LiveInput
-from gckpl_ros.io.outputs import Outputs
-from gckpl_ros.io.reports import reports
-from gckpl_ros.io.services import served
-from gckpl_ros.io.status import Status
-from gckpl_ros.io.tf import TransformBuffer
-from gckpl_ros.io.typestore import typestore
-from gckpl_ros.io.worker import Worker
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, resolve
+from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.services import served
+from gckpl_ros.io.live.status import Status, reports
+from gckpl_ros.io.live.worker import Worker
+from gckpl_ros.io.messages.outputs import Outputs
+from gckpl_ros.io.messages.tf import TransformBuffer
+from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.pipeline import Pipeline
 
 MALFORMED: Final = "message that cannot be read"

@@ -1,25 +1,109 @@
 """A participant of a ROS 2 network: publishes messages, and hands those that come to whoever wants them."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
-from cyclonedds.core import DDSException, GuardCondition, InstanceState, ReadCondition, SampleState, ViewState, WaitSet
+from cyclonedds.core import (
+    DDSException,
+    GuardCondition,
+    InstanceState,
+    Policy,
+    Qos,
+    ReadCondition,
+    SampleState,
+    ViewState,
+    WaitSet,
+)
 from cyclonedds.domain import DomainParticipant
+from cyclonedds.idl import IdlStruct
 from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.names import dds_topic, dds_type, ros_topic
+from gckpl_ros.io.dds.names import dds_topic, dds_type, ros_topic, user_data
 from gckpl_ros.io.dds.network import configure, domain_id
-from gckpl_ros.io.dds.payload import Payload, payload_type
-from gckpl_ros.io.dds.qos import RELIABLE, SENSOR, Profile, to_qos
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.messages.typestore import typestore
+
+# Messages for cyclonedds as the bytes that they are: 2 MB of cloud cost a copy or two, not a loop over the numbers.
+
+
+class Payload(IdlStruct):
+    """CDR with its header. To cyclonedds it is a struct without fields, which it carries without looking into it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def serialize(self, buffer: Any = None, endianness: Any = None, use_version_2: bool | None = None) -> bytes:
+        """The bytes as they are."""
+        return self.data
+
+    @classmethod
+    def deserialize(cls, data: bytes, has_header: bool = True, use_version_2: bool | None = None) -> Any:
+        """The bytes as they are."""
+        return cls(data)
+
+    @classmethod
+    def deserialize_key(cls, data: bytes, has_header: bool = True, use_version_2: bool | None = None) -> Any:
+        """Topics of ROS have no keys."""
+        return cls(b"")
+
+
+@cache
+def payload_type(msgtype: str) -> type[Any]:
+    """The payload under the DDS name of a message type."""
+
+    class Named(Payload, typename=dds_type(msgtype).replace("::", ".")):
+        pass
+
+    return Named
+
+
+# Quality of service as ROS 2 sets it on Cyclone DDS.
+
+# ROS 2 lets a publisher wait for ever for a reader that does not keep up; here it would hold up the next cloud.
+_MOST_BLOCKING: Final = duration(milliseconds=100)
+
+
+class Profile(NamedTuple):
+    """How a topic is sent or taken: the newest ``depth`` messages are kept; ``latched``: late comers get them too.
+
+    ``mark``: see names.user_data.
+    """
+
+    depth: int = 10
+    reliable: bool = True
+    latched: bool = False
+    mark: str = ""
+
+
+RELIABLE: Final = Profile()
+SENSOR: Final = Profile(depth=5, reliable=False)
+TRANSFORMS: Final = Profile(depth=100)
+LATCHED: Final = Profile(depth=100, latched=True)
+
+
+def to_qos(profile: Profile, msgtype: str) -> Qos:
+    """The QoS of a publisher or subscription, with the type's hash as user data. What this process sends is ignored."""
+    history = Policy.History.KeepLast(profile.depth)
+    policies = [
+        history,
+        Policy.Reliability.Reliable(_MOST_BLOCKING) if profile.reliable else Policy.Reliability.BestEffort,
+        Policy.Durability.TransientLocal if profile.latched else Policy.Durability.Volatile,
+        Policy.WriterDataLifecycle(autodispose=False),
+        Policy.DataRepresentation(use_cdrv0_representation=True),
+        Policy.IgnoreLocal.Participant,
+        Policy.Userdata(user_data(msgtype, profile.mark)),
+    ]
+    if profile.latched:
+        policies.append(Policy.DurabilityService(0, history, -1, -1, -1))
+    return Qos(*policies)
+
 
 Read: TypeAlias = Callable[[bytes], Any]
 Receive: TypeAlias = Callable[[Any], None]

@@ -13,9 +13,8 @@ from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.participant import Participant, Refuse
-from gckpl_ros.io.dds.qos import RELIABLE
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.dds.participant import RELIABLE, Participant, Refuse
+from gckpl_ros.io.messages.typestore import typestore
 
 NOBODY: Final = (
     "Does a node or `gckpl live` of this name run, with the same ROS_DOMAIN_ID, and --local on all sides or none?"

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float32
 from sensor_msgs_py import point_cloud2
 
-from gckpl_ros.io.pointcloud2 import from_points
-from gckpl_ros.io.typestore import MessageTypes
+from gckpl_ros.io.messages.pointcloud2 import from_points
+from gckpl_ros.io.messages.typestore import MessageTypes
 
 # The array typecode of each element type of a sequence that generated messages keep in an array.array.
 _INTEGERS: Final = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I"}

@@ -10,11 +10,11 @@ from std_srvs.srv import SetBool, Trigger
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.interface import SERVICES
-from gckpl_ros.io.receive_buffers import buffer_warning
+from gckpl_ros.io.dds.network import buffer_warning
+from gckpl_ros.io.live.interface import SERVICES
+from gckpl_ros.io.live.services import Answer
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
-from gckpl_ros.io.services import Answer
 
 NAME: Final = "gckpl"
 _SERVICE_TYPES: Final = {"std_srvs/srv/SetBool": SetBool, "std_srvs/srv/Trigger": Trigger}

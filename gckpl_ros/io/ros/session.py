@@ -8,16 +8,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import Node
 
 from gckpl_ros.config import Config
-from gckpl_ros.io.live_input import LiveInput
-from gckpl_ros.io.outputs import Outputs
-from gckpl_ros.io.reports import reports
+from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.services import Serve, served
+from gckpl_ros.io.live.status import Status, reports
+from gckpl_ros.io.live.worker import Worker
+from gckpl_ros.io.messages.outputs import Outputs
+from gckpl_ros.io.ros.connections import Publishers, Subscriptions, TfTransforms
 from gckpl_ros.io.ros.messages import GeneratedTypes, create_cloud
-from gckpl_ros.io.ros.publishers import Publishers
-from gckpl_ros.io.ros.subscriptions import Subscriptions
-from gckpl_ros.io.ros.transforms import TfTransforms
-from gckpl_ros.io.services import Serve, served
-from gckpl_ros.io.status import Status
-from gckpl_ros.io.worker import Worker
 from gckpl_ros.pipeline import Pipeline
 
 

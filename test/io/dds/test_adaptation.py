@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from gckpl_ros.adapt.online import Activity
+from gckpl_ros.adapt import Activity
+from gckpl_ros.commands.adaptation import main
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network
-from gckpl_ros.io.adaptation import main
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.pipeline import Pipeline

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from people import frame
 
+from gckpl_ros.commands.echo import TYPE, Heard, _hint, main, rate_hz, to_json, to_text
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.participant import Participant
-from gckpl_ros.io.echo import TYPE, Heard, _hint, main, rate_hz, to_json, to_text
-from gckpl_ros.io.messages import to_skeleton_array
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.messages.skeletons import to_skeleton_array
+from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.skeleton import KEYPOINTS
 
 
@@ -77,8 +77,8 @@ def test_it_ends_after_one_message_or_after_as_many_as_wanted(talker, capsys):
 
 def test_it_says_why_nothing_comes(talker, capsys, monkeypatch):
     hinted = Event()
-    monkeypatch.setattr("gckpl_ros.io.echo._PATIENCE_S", 0.5)
-    monkeypatch.setattr("gckpl_ros.io.echo._hint", lambda *about: (_hint(*about), hinted.set())[0])
+    monkeypatch.setattr("gckpl_ros.commands.echo._PATIENCE_S", 0.5)
+    monkeypatch.setattr("gckpl_ros.commands.echo._hint", lambda *about: (_hint(*about), hinted.set())[0])
     publishing = Thread(target=_publish_after, args=(hinted, "/other/skeletons"))
     publishing.start()
     main("other/skeletons", once=True)

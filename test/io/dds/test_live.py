@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 from ros_messages import cloud
 
+from gckpl_ros.commands import live
+from gckpl_ros.config import load_config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io import live
 from gckpl_ros.io.dds.node import MALFORMED
-from gckpl_ros.io.dds.participant import Participant
-from gckpl_ros.io.dds.qos import LATCHED, Profile
-from gckpl_ros.io.interface import INPUTS, OUTPUTS
-from gckpl_ros.io.messages import stamp_ns
-from gckpl_ros.overrides import load_config
-from gckpl_training import sim
+from gckpl_ros.io.dds.participant import LATCHED, Participant, Profile
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.messages.skeletons import stamp_ns
+from gckpl_training.commands import sim
 
 CLOUD = INPUTS["points"].type
 PATIENCE_S = 90.0

@@ -3,8 +3,7 @@ import os
 import pytest
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.network import LOOPBACK, configure, domain_id
-from gckpl_ros.io.receive_buffers import BUFFERS
+from gckpl_ros.io.dds.network import BUFFERS, LOOPBACK, configure, domain_id
 
 
 @pytest.mark.parametrize(("value", "number"), [("", 0), ("0", 0), ("7", 7), ("232", 232)])

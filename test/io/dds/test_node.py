@@ -11,11 +11,10 @@ from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.node import MALFORMED, Node
-from gckpl_ros.io.dds.participant import Participant
-from gckpl_ros.io.dds.qos import LATCHED, RELIABLE
-from gckpl_ros.io.interface import INPUTS, OUTPUTS
-from gckpl_ros.io.messages import stamp_ns
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.messages.skeletons import stamp_ns
+from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.pipeline import Pipeline
 
 CLOUD, BOXES, TF = (INPUTS[name].type for name in ("points", "detections", "tf"))

@@ -13,9 +13,8 @@ from cyclonedds.domain import DomainParticipant
 from ros_messages import TYPES, cloud, transforms
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.participant import Participant
-from gckpl_ros.io.dds.qos import LATCHED, RELIABLE, SENSOR
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, SENSOR, Participant
+from gckpl_ros.io.messages.typestore import typestore
 
 STRING, CLOUD, TF = "std_msgs/msg/String", "sensor_msgs/msg/PointCloud2", "tf2_msgs/msg/TFMessage"
 STRING_HASH = b"typehash=RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18;"

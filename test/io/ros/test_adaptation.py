@@ -2,7 +2,7 @@
 
 import pytest
 
-from gckpl_ros.io.interface import OUTPUTS, SERVICES
+from gckpl_ros.io.live.interface import OUTPUTS, SERVICES
 
 DISABLED, COLLECTING, PAUSED = 0, 1, 3
 

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from gckpl_ros.adapt.online import Activity, AdaptationState
+from gckpl_ros.adapt import Activity, AdaptationState
 from gckpl_ros.config import OutputConfig
-from gckpl_ros.io.interface import OUTPUTS
-from gckpl_ros.io.outputs import Outputs
-from gckpl_ros.io.reports import reports
-from gckpl_ros.io.status import Status
-from gckpl_ros.io.typestore import typestore
+from gckpl_ros.io.live.interface import OUTPUTS
+from gckpl_ros.io.live.status import Status, reports
+from gckpl_ros.io.messages.outputs import Outputs
+from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes, Cloud, Frame, Parts, Skeletons, Tracks
 
 PEOPLE = 3

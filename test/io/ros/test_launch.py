@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import pytest
 from ros_messages import SCAN_NS, START_NS, cloud, detections
 
-from gckpl_ros.io.bag import BagReader
-from gckpl_ros.io.bag_writer import BagWriter
+from gckpl_ros.io.recording.bag import BagReader, BagWriter
 
 TOPICS = {"/lidar/points": "sensor_msgs/msg/PointCloud2", "/boxes": "vision_msgs/msg/Detection3DArray"}
 SCANS = 30

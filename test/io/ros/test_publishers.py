@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ros_messages import START_NS, transforms
 
-from gckpl_ros.io.interface import OUTPUTS
-from gckpl_ros.io.tf import TransformBuffer, TransformError
+from gckpl_ros.io.live.interface import OUTPUTS
+from gckpl_ros.io.messages.tf import TransformBuffer, TransformError
 
 TF = "tf2_msgs/msg/TFMessage"
 
@@ -21,9 +21,8 @@ def own(rig):
 
 
 def test_only_what_somebody_else_takes_is_wanted(rig, peer, own):
+    from gckpl_ros.io.ros.connections import Publishers, TfTransforms
     from gckpl_ros.io.ros.messages import GeneratedTypes
-    from gckpl_ros.io.ros.publishers import Publishers
-    from gckpl_ros.io.ros.transforms import TfTransforms
 
     publishers, own_listener = Publishers(own.node, GeneratedTypes()), TfTransforms(own.node)
     own_listener.listen()
@@ -38,8 +37,8 @@ def test_only_what_somebody_else_takes_is_wanted(rig, peer, own):
 
 
 def test_nothing_is_sent_before_the_node_is_active(rig, peer, own):
+    from gckpl_ros.io.ros.connections import Publishers
     from gckpl_ros.io.ros.messages import GeneratedTypes
-    from gckpl_ros.io.ros.publishers import Publishers
 
     types = GeneratedTypes()
     publishers = Publishers(own.node, types)
@@ -55,7 +54,7 @@ def test_nothing_is_sent_before_the_node_is_active(rig, peer, own):
 
 
 def test_transforms_are_those_of_our_own_buffer(rig, peer, own):
-    from gckpl_ros.io.ros.transforms import TfTransforms
+    from gckpl_ros.io.ros.connections import TfTransforms
 
     ours, theirs = TransformBuffer(), TfTransforms(own.node)
     theirs.listen()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, header, transforms
 
-from gckpl_ros.io.messages import from_skeleton_array, stamp_ns
-from gckpl_ros.io.pointcloud2 import to_points
+from gckpl_ros.io.messages.pointcloud2 import to_points
+from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 
 CLOUD, DETECTIONS = "sensor_msgs/msg/PointCloud2", "vision_msgs/msg/Detection3DArray"
 SKELETONS = "gckpl_ros/msg/SkeletonArray"

@@ -1,0 +1,208 @@
+"""Judges what was learnt before anything estimates with it: by simulated truth, by people held out, and by drift."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gckpl_ros.adapt.collector import Example, frames_with_next, targets, to_device, tracklets
+from gckpl_ros.config import AdaptConfig
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.learn.geometric import flow_loss
+from gckpl_ros.learn.learner import Lesson, lesson
+from gckpl_ros.learn.losses import bone_length_loss, bone_lengths, left_right_loss, teacher_loss
+from gckpl_ros.people.batch import CropBatch
+from gckpl_ros.skeleton import NUM_KEYPOINTS, NUM_PARTS
+
+# Simulated crops with known truth that ship: most are rehearsed while learning, the others only guard.
+
+GUARD_EVERY: Final = 4
+
+# Type on disk and shape of one crop; n is the longest crop.
+_ARRAYS: Final = {
+    "points": (np.float16, ("n", 3)),
+    "mask": (np.uint8, ("n",)),
+    "views": (np.float32, (3,)),
+    "labels": (np.uint8, ("n",)),
+    "keypoints": (np.float32, (NUM_KEYPOINTS, 3)),
+}
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """``replay`` is learnt from, ``guard`` never."""
+
+    replay: CropBatch
+    guard: CropBatch
+
+    @staticmethod
+    def load(path: Path | None = None) -> "Anchors":
+        """Read an .npz file, by default the one that ships; every fourth crop guards. Raises InputError."""
+        source = path or shipped_anchors()
+        try:
+            with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in _ARRAYS}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise InputError(f"cannot read anchors {source}: {error}; install the package anew") from error
+        batch = _batch(arrays, source)
+        rows = torch.arange(len(batch))
+        guards = rows % GUARD_EVERY == 0
+        return Anchors(batch.rows(rows[~guards]), batch.rows(rows[guards]))
+
+    def to(self, device: torch.device | str) -> "Anchors":
+        """The same on another device."""
+        return Anchors(self.replay.to(device), self.guard.to(device))
+
+
+def save_anchors(path: Path, crops: CropBatch) -> None:
+    """Write labelled crops as ``Anchors.load`` reads them."""
+    arrays = {name: getattr(crops, name).cpu().numpy().astype(dtype) for name, (dtype, _) in _ARRAYS.items()}
+    np.savez_compressed(path, **arrays)
+
+
+def shipped_anchors() -> Path:
+    """The anchors that ship with the package."""
+    return Path(str(files("gckpl_ros.weights") / "anchors.npz"))
+
+
+def _batch(arrays: dict[str, np.ndarray], source: Path) -> CropBatch:
+    wrong = [name for name in arrays if not _fits(name, arrays)]
+    if wrong or len(arrays["points"]) < GUARD_EVERY:
+        raise InputError(f"anchors {source} hold no usable {', '.join(wrong) or 'crops'}; install the package anew")
+    mask = torch.from_numpy(arrays["mask"].astype(bool))
+    return CropBatch(
+        points=torch.from_numpy(arrays["points"].astype(np.float32)) * mask[..., None],
+        mask=mask,
+        views=torch.from_numpy(arrays["views"]),
+        labels=torch.from_numpy(arrays["labels"].astype(np.int64)),
+        keypoints=torch.from_numpy(arrays["keypoints"]),
+        counts=mask.sum(1),
+    )
+
+
+def _fits(name: str, arrays: dict[str, np.ndarray]) -> bool:
+    """Type and shape, that all is finite, and that labels name parts."""
+    array, (dtype, shape) = arrays[name], _ARRAYS[name]
+    expected = (len(arrays["points"]), *(arrays["points"].shape[1] if size == "n" else size for size in shape))
+    known = name != "labels" or array.max(initial=0) < NUM_PARTS
+    return array.dtype == dtype and array.shape == expected and bool(np.isfinite(array).all()) and bool(known)
+
+
+LEAST_HELD_OUT: Final = 8
+_SIZE: Final = 128
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a network may be used; why not; how far its keypoints are from the loaded network's."""
+
+    accepted: bool
+    reason: str
+    drift_m: float
+
+
+class Guard:
+    """Remembers the loaded network's error on anchors, and what it says of the people held out."""
+
+    def __init__(self, loaded: KeypointNetwork, anchors: CropBatch, config: AdaptConfig) -> None:
+        self.config = config
+        self._loaded, self._anchors = loaded, anchors
+        self._anchor_error_m = anchor_error(loaded, anchors)
+        self._holdout: Lesson | None = None
+
+    def renew(self, held_out: Sequence[Example]) -> None:
+        """Take other people to judge by, with what the teacher said of them: one pair of frames of each."""
+        self._holdout = self._lesson(held_out) if len(held_out) >= LEAST_HELD_OUT else None
+
+    def judge(self, candidate: KeypointNetwork, in_use: KeypointNetwork) -> Verdict:
+        """Compare with the loaded network (anchors, drift), and with it and the one in use on people held out."""
+        if self._holdout is None:
+            return Verdict(False, f"fewer than {LEAST_HELD_OUT} tracklets are held out to judge by", 0.0)
+        drift_m = self.drift_m(candidate)
+        reason = self.objection(candidate) or self._worse(candidate, in_use) or self._strayed(drift_m)
+        return Verdict(not reason, reason, drift_m)
+
+    def objection(self, candidate: KeypointNetwork) -> str:
+        """What speaks against a network whoever is held out; empty: nothing."""
+        if not finite(candidate):
+            return "weights that are not finite"
+        error_m = anchor_error(candidate, self._anchors)
+        if error_m <= self._anchor_error_m * (1 + self.config.max_anchor_growth):
+            return ""
+        return f"error on anchors {100 * error_m:.2f} cm, as loaded {100 * self._anchor_error_m:.2f} cm"
+
+    def drift_m(self, network: KeypointNetwork) -> float:
+        """Mean distance of its keypoints from the loaded network's, of people held out; 0 while there are too few."""
+        if self._holdout is None:
+            return 0.0
+        here, there = (_keypoints(one, self._holdout) for one in (network, self._loaded))
+        return float((here - there).norm(dim=-1).mean())
+
+    def _worse(self, candidate: KeypointNetwork, in_use: KeypointNetwork) -> str:
+        """Small losses must not add up: the loaded network is a bound too."""
+        assert self._holdout is not None
+        loss, *before = (holdout_loss(one, self._holdout) for one in (candidate, in_use, self._loaded))
+        if loss <= min(before) * (1 + self.config.max_holdout_growth):
+            return ""
+        return f"loss on people held out {100 * loss:.2f} cm, before {100 * min(before):.2f} cm"
+
+    def _strayed(self, drift_m: float) -> str:
+        if drift_m <= self.config.max_drift_m:
+            return ""
+        return f"keypoints {100 * drift_m:.1f} cm from those of the loaded network"
+
+    @torch.no_grad()
+    def _lesson(self, held_out: Sequence[Example]) -> Lesson:
+        device = self._anchors.points.device
+        people, said = to_device(tracklets([one.seen for one in held_out]), targets(held_out), device)
+        starts = [frames_with_next(one) for one in held_out]
+        frames = torch.from_numpy(np.array([start[len(start) // 2] for start in starts])).to(device)
+        return lesson(people, said, torch.arange(len(people), device=device), frames)
+
+
+def finite(network: KeypointNetwork) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+
+
+@torch.no_grad()
+def anchor_error(network: KeypointNetwork, anchors: CropBatch) -> float:
+    """Mean keypoint error (m) where the truth is known."""
+    errors = []
+    for rows in torch.split(anchors.mask.sum(1).argsort(stable=True), _SIZE):
+        batch = anchors.rows(rows)
+        said = network(batch.points, batch.mask, batch.views).keypoints
+        errors.append((said - batch.keypoints).norm(dim=-1).mean(1))
+    return float(torch.cat(errors).mean())
+
+
+@torch.no_grad()
+def holdout_loss(network: KeypointNetwork, people: Lesson) -> float:
+    """Disagreement with the teacher and with the flow, and limbs that change or differ from left to right; m."""
+    said = _keypoints(network, people)
+    first, second = said[:, 0], said[:, 1] + people.shift[:, None]
+    labels = people.targets
+    taught = teacher_loss(said.flatten(0, 1), labels.keypoints.flatten(0, 1), labels.confidence.flatten(0, 1))
+    limbs = bone_length_loss(first, bone_lengths(second)) + left_right_loss(first)
+    return float(taught + limbs + _flow_loss(people, first, second))
+
+
+def _flow_loss(people: Lesson, first: Float[Tensor, "b 14 3"], second: Float[Tensor, "b 14 3"]) -> Float[Tensor, ""]:
+    points, mask = people.tracklets.points[:, 0], people.tracklets.mask[:, 0]
+    parts = torch.nn.functional.one_hot(people.targets.parts[:, 0], NUM_PARTS).to(points.dtype) * mask[..., None]
+    flow = people.flows[0]
+    return flow_loss(first, second, points, flow.vectors, mask, parts, confidence=flow.confidence)
+
+
+@torch.no_grad()
+def _keypoints(network: KeypointNetwork, people: Lesson) -> Float[Tensor, "b 2 14 3"]:
+    keypoints: Tensor = network(*people.tracklets.crops()).keypoints
+    return keypoints.view(len(people), 2, *keypoints.shape[1:])

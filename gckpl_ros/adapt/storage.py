@@ -1,0 +1,84 @@
+"""What the adapter keeps on disk: accepted weights that estimate by themselves, and the learner's state to go on."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from gckpl_ros.adapt.state import Progress
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import load_network, put_in_place, save_network, shipped_weights
+from gckpl_ros.estimate.network import KeypointNetwork
+
+WEIGHTS_FILE: Final = "adapted.safetensors"
+LEARNER_FILE: Final = "learner.pt"
+_ORIGIN: Final = "adapted_from"
+
+
+class Storage:
+    """Reads and writes what was adapted from one network, loaded from ``weights`` (empty: those that ship)."""
+
+    def __init__(self, loaded: KeypointNetwork, weights: str) -> None:
+        self._origin, self._config = fingerprint(loaded), loaded.config
+        self._source = Path(weights) if weights else shipped_weights()
+
+    def save_weights(self, path: Path, network: KeypointNetwork, progress: Progress) -> None:
+        """Write a network with where it comes from, whole or not at all; raises InputError where that fails."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        provenance = {"stage": "2 online", "weights": self._source.name, _ORIGIN: self._origin, "date": now}
+        provenance["commit"] = _metadata(self._source).get("commit", "unknown")
+        provenance |= {name: str(count) for name, count in progress.counts().items()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_network(path, network, provenance)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"cannot write adapted weights {path}: {error}") from error
+
+    def load_weights(self, path: Path, device: torch.device) -> KeypointNetwork:
+        """Read a network that was adapted from the loaded one; raises InputError for any other."""
+        network = load_network(path, str(device)).requires_grad_(False)
+        if network.config != self._config:
+            raise InputError(f"weights {path} are of another architecture than {self._source}")
+        if _metadata(path).get(_ORIGIN) != self._origin:
+            raise InputError(f"weights {path} were not adapted from {self._source}")
+        return network
+
+    def save_learner(self, path: Path, progress: Progress, learner: Mapping[str, Any]) -> None:
+        """Write what a restart needs besides weights, whole or not at all; raises InputError where that fails."""
+        figures = {**progress.counts(), "drift_m": progress.drift_m}
+        beside = path.with_name(f".{path.name}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({_ORIGIN: self._origin, "progress": figures, "learner": learner}, beside)
+            put_in_place(beside, path)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"cannot write the learner's state {path}: {error}") from error
+
+    def load_learner(self, path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
+        """Read what ``save_learner`` wrote; raises InputError if it is of another network or cannot be read."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            origin, progress, learner = state[_ORIGIN], Progress(**state["progress"]), state["learner"]
+        except Exception as error:  # torch.load raises many kinds for a broken file
+            raise InputError(f"cannot read the learner's state {path}: {error}") from error
+        if origin != self._origin:
+            raise InputError(f"the learner's state {path} was not adapted from {self._source}")
+        return progress, learner
+
+
+def fingerprint(network: KeypointNetwork) -> str:
+    """SHA-256 of all weights by name, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return file.metadata() or {}

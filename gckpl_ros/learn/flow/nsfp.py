@@ -1,0 +1,134 @@
+"""Neural Scene Flow Prior: a small network fitted to each crop at test time; the flow that GC-KPL learns from.
+
+Li et al., Neural Scene Flow Prior, NeurIPS 2021; GC-KPL (CVPR 2023), section 3.2. Thorough and slow: the measure for
+faster methods. All crops of all people, forward and backward in time, are solved as one batch of matrix products.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gckpl_ros.learn.flow.pairs import Flow, Pairs, both_ways, squared_distances, with_confidence
+
+
+@dataclass(frozen=True)
+class NsfpConfig:
+    """The paper's settings; ``patience`` in steps without an improvement of ``least_gain`` (m^2)."""
+
+    layers: int = 8
+    width: int = 128
+    learning_rate: float = 8e-3
+    steps: int = 5000
+    patience: int = 100
+    least_gain: float = 1e-4
+    truncate_m: float = 1.0
+    """Points that find nothing within this distance do not count."""
+    seed: int = 0
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each layer, the bias being one more input."""
+        widths = [3, *[self.width] * self.layers, 3]
+        return [(inputs + 1, outputs) for inputs, outputs in pairwise(widths)]
+
+
+def nsfp(pairs: Pairs, config: NsfpConfig | None = None) -> tuple[Flow, Flow]:
+    """Forward and backward flow (m); each person is fitted independently of the others, whatever mode torch is in."""
+    with torch.inference_mode(False), torch.no_grad():
+        solved = _solve(both_ways(pairs), config or NsfpConfig())
+    n, m = pairs.points_t.shape[1], pairs.points_t1.shape[1]
+    return with_confidence(pairs, solved[: len(pairs), :n], solved[len(pairs) :, :m])
+
+
+def _solve(pairs: Pairs, config: NsfpConfig) -> Float[Tensor, "b n 3"]:
+    """The flow with the least loss that each problem saw before its patience ended; zero where a crop is empty."""
+    best_flow = torch.zeros_like(pairs.points_t)
+    rows = (pairs.mask_t.any(1) & pairs.mask_t1.any(1)).nonzero()[:, 0]
+    adam = _Adam(_initial(config, len(rows), best_flow), config.learning_rate)
+    best, waited = torch.full((len(rows),), torch.inf).to(best_flow), torch.zeros_like(rows)
+    for _ in range(config.steps):
+        if len(rows) == 0:
+            break
+        active = Pairs(pairs.points_t[rows], pairs.mask_t[rows], pairs.points_t1[rows], pairs.mask_t1[rows])
+        with torch.enable_grad():
+            weights = adam.weights.detach().requires_grad_()
+            loss, flow = _loss(weights, active, config)
+            (gradient,) = torch.autograd.grad(loss.sum(), weights)
+        adam.step(gradient)
+        loss, better = loss.detach(), loss.detach() < best
+        best_flow[rows[better]] = flow.detach()[better]
+        waited = torch.where(loss < best - config.least_gain, 0, waited + 1)
+        best = torch.minimum(best, loss)
+        going = waited < config.patience
+        if not going.all():
+            rows, best, waited = rows[going], best[going], waited[going]
+            adam.keep(going)
+    return best_flow
+
+
+def _loss(
+    weights: Float[Tensor, "b w"], pairs: Pairs, config: NsfpConfig
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n 3"]]:
+    """Chamfer distance of the moved points to the other crop, plus that of the points moved back to where they were."""
+    forward, backward = weights.chunk(2, 1)
+    flow = _network(forward, pairs.points_t, config)
+    moved = pairs.points_t + flow
+    returned = moved + _network(backward, moved, config)
+    there = _chamfer(moved, pairs.mask_t, pairs.points_t1, pairs.mask_t1, config.truncate_m)
+    return there + _chamfer(returned, pairs.mask_t, pairs.points_t, pairs.mask_t, config.truncate_m), flow
+
+
+def _network(weights: Float[Tensor, "b w"], points: Float[Tensor, "b n 3"], config: NsfpConfig) -> Tensor:
+    """Each row's own multi-layer perceptron with ReLU, on that row's points."""
+    values, start = points, 0
+    for depth, shape in enumerate(config.shapes):
+        layer = weights[:, start : start + prod(shape)].view(-1, *shape)
+        start += prod(shape)
+        values = torch.baddbmm(layer[:, -1:], values.relu() if depth else values, layer[:, :-1])
+    return values
+
+
+def _initial(config: NsfpConfig, problems: int, like: Tensor) -> Float[Tensor, "b w"]:
+    """Xavier's uniform weights and no bias, for two networks; the same for every problem."""
+    generator = torch.Generator().manual_seed(config.seed)
+    layers = []
+    for inputs, outputs in config.shapes * 2:
+        limit = (6 / (inputs - 1 + outputs)) ** 0.5
+        layer = (2 * torch.rand(inputs, outputs, generator=generator) - 1) * limit
+        layer[-1] = 0
+        layers.append(layer.flatten())
+    return torch.cat(layers).to(like).expand(problems, -1).contiguous()
+
+
+def _chamfer(
+    a: Float[Tensor, "b n 3"], mask_a: Bool[Tensor, "b n"], b: Float[Tensor, "b m 3"], mask_b: Bool[Tensor, "b m"],
+    truncate_m: float,
+) -> Float[Tensor, " b"]:  # fmt: skip
+    """Mean squared distance to the nearest point, both ways (m^2); distances beyond the limit count as none."""
+    distance = squared_distances(a, mask_a, b, mask_b)
+    near = torch.cat([distance.amin(2), distance.amin(1)], 1)
+    share = [mask / mask.sum(1, keepdim=True).clamp_min(1) for mask in (mask_a, mask_b)]
+    return (near * (near < truncate_m**2) * torch.cat(share, 1)).sum(1)
+
+
+class _Adam:
+    """Adam (Kingma and Ba, 2015) on rows that can leave the batch."""
+
+    def __init__(self, weights: Float[Tensor, "b w"], rate: float) -> None:
+        self.weights, self.rate, self.steps = weights, rate, 0
+        self.first, self.second = torch.zeros_like(weights), torch.zeros_like(weights)
+
+    def step(self, gradient: Float[Tensor, "b w"]) -> None:
+        self.steps += 1
+        self.first = self.first.lerp(gradient, 0.1)
+        self.second = self.second.lerp(gradient.square(), 0.001)
+        mean = self.first / (1 - 0.9**self.steps)
+        scale = (self.second / (1 - 0.999**self.steps)).sqrt() + 1e-8
+        self.weights = self.weights - self.rate * mean / scale
+
+    def keep(self, rows: Bool[Tensor, " b"]) -> None:
+        self.weights, self.first, self.second = self.weights[rows], self.first[rows], self.second[rows]

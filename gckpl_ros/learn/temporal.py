@@ -1,0 +1,153 @@
+"""The teacher that sees a person over time: what one frame hides or leaves open, the frames around it show.
+
+A small network looks at the keypoint network's tokens of several frames at once, along time and across keypoints, and
+corrects each frame's keypoints. It learns from simulated people alone; a single-frame student then learns from it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.learn.teachers import Targets, estimate_with_tokens
+from gckpl_ros.people.tracklets import Tracklets
+from gckpl_ros.skeleton import NUM_KEYPOINTS
+
+FORMAT = "gckpl-temporal-1"
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """Shape of the network; travels with its weights."""
+
+    tokens: int = 128
+    """Width of the keypoint network's tokens."""
+    width: int = 96
+    layers: int = 3
+    heads: int = 4
+    frames: int = 10
+
+
+@dataclass(frozen=True)
+class Glimpses:
+    """What the keypoint network says of each frame alone: tokens, keypoints relative to the frame's origin (m)."""
+
+    tokens: Float[Tensor, "b t 14 c"]
+    keypoints: Float[Tensor, "b t 14 3"]
+    confidence: Float[Tensor, "b t 14"]
+    """0..1; 0 in frames without points."""
+
+
+class TemporalNetwork(nn.Module):
+    """Glimpses of t frames -> keypoints of each of them; frames that were missed are not looked at."""
+
+    def __init__(self, config: TemporalConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TemporalConfig()
+        self.glimpse = nn.Linear(config.tokens + 3 + 1 + 3, config.width)
+        self.joint = nn.Parameter(torch.randn(NUM_KEYPOINTS, config.width) * 0.1)
+        self.time = nn.Parameter(torch.randn(config.frames, 1, config.width) * 0.1)
+        self.blocks = nn.ModuleList(TemporalBlock(config.width, config.heads) for _ in range(config.layers))
+        self.correct = nn.Linear(config.width, 3)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+
+    def forward(
+        self,
+        seen: Glimpses,
+        frames: Bool[Tensor, "b t"],
+        origins: Float[Tensor, "b t 3"],
+        views: Float[Tensor, "b t 3"],
+    ) -> Float[Tensor, "b t 14 3"]:
+        """Keypoints relative to each frame's origin (m); those of frames not in ``frames`` mean nothing."""
+        turn = _turn_to_first_view(views, frames)
+        placed = seen.keypoints + origins[:, :, None]
+        weight = (seen.confidence * frames[..., None] + 1e-6)[..., None]
+        centre = (placed * weight).sum((1, 2), keepdim=True) / weight.sum((1, 2), keepdim=True)
+        local = (placed - centre) @ turn
+        view = (views[:, :, None] @ turn).expand_as(local) / 10
+        glimpse = torch.cat([seen.tokens.to(local.dtype), local, seen.confidence[..., None], view], -1)
+        x = self.glimpse(glimpse * frames[..., None, None]) + self.joint + self.time[: views.shape[1]]
+        for block in self.blocks:
+            x = block(x, frames)
+        said: Tensor = (local + self.correct(x)) @ turn.transpose(-1, -2) + centre - origins[:, :, None]
+        return said
+
+
+class TemporalBlock(nn.Module):
+    """Each keypoint looks along time, then at the other keypoints of its frame, and thinks."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.along_time = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.across_keypoints = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Float[Tensor, "b t k c"], frames: Bool[Tensor, "b t"]) -> Float[Tensor, "b t k c"]:
+        """The same tokens, changed."""
+        b, t, k, width = x.shape
+        rows = self.norms[0](x).transpose(1, 2).reshape(b * k, t, width)
+        missed = (~frames).repeat_interleave(k, 0)
+        looked = self.along_time(rows, rows, rows, key_padding_mask=missed, need_weights=False)[0]
+        x = x + looked.view(b, k, t, width).transpose(1, 2)
+        rows = self.norms[1](x).reshape(b * t, k, width)
+        x = x + self.across_keypoints(rows, rows, rows, need_weights=False)[0].view(b, t, k, width)
+        thought: Tensor = x + self.think(self.norms[2](x))
+        return thought
+
+
+class TemporalTeacher:
+    """Keypoints corrected over time by a temporal network; confidence and parts are the keypoint network's own."""
+
+    def __init__(self, temporal: TemporalNetwork) -> None:
+        self.temporal = temporal.eval()
+
+    @torch.inference_mode()
+    def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
+        """The network should be the one whose tokens the temporal network learnt to read."""
+        single, tokens = estimate_with_tokens(network, tracklets)
+        seen = Glimpses(tokens, single.keypoints, single.confidence)
+        keypoints = self.temporal(seen, tracklets.seen, tracklets.origins, tracklets.views)
+        return Targets(keypoints, single.confidence, single.parts)
+
+
+def save_temporal(path: Path, network: TemporalNetwork, provenance: Mapping[str, str]) -> None:
+    """Write weights, shape and provenance (beside, then rename)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    beside = path.with_name(f".{path.name}.tmp")
+    save_file(tensors, beside, metadata={**provenance, "format": FORMAT, "network": json.dumps(asdict(network.config))})
+    beside.replace(path)
+
+
+def load_temporal(path: str | Path = "") -> TemporalNetwork:
+    """Read a temporal network; an empty path reads the one that ships. Raises InputError."""
+    source = Path(path) if path else Path(str(files("gckpl_ros.weights") / "temporal.safetensors"))
+    try:
+        with safe_open(source, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("format") != FORMAT:
+            raise InputError(f"{source} holds no temporal network (format {metadata.get('format', 'none')})")
+        network = TemporalNetwork(TemporalConfig(**json.loads(metadata["network"])))
+        network.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"cannot read the temporal network {source}: {error}") from error
+    return network.eval()
+
+
+def _turn_to_first_view(views: Float[Tensor, "b t 3"], frames: Bool[Tensor, "b t"]) -> Float[Tensor, "b 1 3 3"]:
+    """Rotation about z as a right factor that has the first seen frame's line of sight along +x."""
+    first = views[torch.arange(len(views), device=views.device), frames.to(torch.uint8).argmax(1)]
+    azimuth = torch.atan2(first[:, 1], first[:, 0])
+    c, s, zero, one = azimuth.cos(), azimuth.sin(), torch.zeros_like(azimuth), torch.ones_like(azimuth)
+    return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).view(-1, 1, 3, 3)

@@ -1,0 +1,211 @@
+import json
+
+import numpy as np
+import pytest
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
+
+from gckpl_ros.config import Config, load_config
+from gckpl_ros.errors import InputError
+from gckpl_ros.io.messages.pointcloud2 import to_points
+from gckpl_ros.io.messages.skeletons import from_skeleton_array
+from gckpl_ros.io.recording.bag import BagReader, BagWriter
+from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, Options, main, replay
+from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
+
+
+@pytest.fixture
+def config(weights):
+    return Config.parse({"estimate": {"weights": str(weights), "device": "cpu"}, "track": {"confirm_hits": 1}})
+
+
+KINDS = {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE, "/tf": TF_TYPE, "/tf_static": TF_TYPE}
+
+
+def record(path, *messages):
+    """Messages are (scan number, topic, message)."""
+    with BagWriter(path, {topic: KINDS[topic] for _, topic, _ in messages}) as writer:
+        for i, topic, message in messages:
+            writer.write(topic, START_NS + i * SCAN_NS, message)
+    return path
+
+
+def seen_by_a_detector(path, scans=4):
+    clouds = [(i, "/lidar/points", cloud(i)) for i in range(scans)]
+    return record(path, *clouds, *((i, "/detections", detections(i, "person", "car")) for i in range(scans)))
+
+
+def frames(path):
+    with BagReader(path) as bag:
+        return [from_skeleton_array(bag.decode(r)) for r in bag.records([SKELETONS])]
+
+
+def test_a_person_that_a_detector_sees_becomes_one_skeleton_with_one_id(tmp_path, config):
+    source, out = seen_by_a_detector(tmp_path / "in.mcap"), tmp_path / "out.mcap"
+    summary = replay(source, out, config)
+    found = frames(out)
+    assert [frame.stamp_ns for frame in found] == [START_NS + i * SCAN_NS for i in range(4)]
+    assert {frame.frame_id for frame in found} == {"lidar"}
+    assert [len(frame.tracks) for frame in found] == [1, 1, 1, 1]
+    assert len({int(frame.tracks.ids[0]) for frame in found}) == 1
+    np.testing.assert_allclose(found[0].tracks.boxes.centers, [PERSON], atol=1e-6)
+    assert (summary.clouds, summary.frames, summary.people, summary.ids) == (4, 4, 4, 1)
+    assert summary.dropped == {"detection of class car": 4} and summary.skipped == {}
+    assert {"decode", "crop", "estimate", "track", "encode", "total"} <= set(summary.stages_ms)
+
+
+def test_every_output_has_one_message_for_each_cloud(tmp_path, config):
+    out = tmp_path / "out.mcap"
+    replay(seen_by_a_detector(tmp_path / "in.mcap"), out, config)
+    with BagReader(out) as bag:
+        assert bag.topics == {
+            SKELETONS: "gckpl_ros/msg/SkeletonArray",
+            MARKERS: "visualization_msgs/msg/MarkerArray",
+            "/tf": TF_TYPE,
+        }
+        assert [bag.count(topic) for topic in bag.topics] == [4, 4, 4]
+        (first, *_) = (bag.decode(r) for r in bag.records(["/tf"]))
+    assert first.transforms[0].child_frame_id == f"body_{frames(out)[0].tracks.ids[0]}"
+
+
+def test_the_same_recording_makes_the_same_bytes(tmp_path, config):
+    source = seen_by_a_detector(tmp_path / "in.mcap")
+    for name in ("a.mcap", "b.mcap"):
+        replay(source, tmp_path / name, config, Options(include_cloud=True))
+    assert (tmp_path / "a.mcap").read_bytes() == (tmp_path / "b.mcap").read_bytes()
+
+
+def test_clouds_and_transforms_are_copied_on_request(tmp_path, config):
+    source = record(
+        tmp_path / "in.mcap",
+        (0, "/tf_static", transforms(0, "base", "lidar", 2)),
+        (0, "/tf", transforms(0, "odom", "base", 3)),
+        (0, "/lidar/points", cloud(0)),
+    )
+    replay(source, tmp_path / "out.mcap", config, Options(include_cloud=True))
+    with BagReader(tmp_path / "out.mcap") as bag:
+        (copy,) = (bag.decode(r) for r in bag.records(["/lidar/points"]))
+        tf = [bag.decode(r).transforms for r in bag.records(["/tf"])]
+        assert bag.count("/tf_static") == 1
+    np.testing.assert_array_equal(to_points(copy)[0], to_points(cloud(0))[0])
+    assert [t[0].child_frame_id for t in tf if t] == ["base"]
+
+
+def test_clouds_that_cannot_be_used_are_skipped_and_counted(tmp_path, config):
+    nothing = np.full((5, 3), np.nan)
+    no_xyz = cloud(2)
+    no_xyz.fields = no_xyz.fields[:2]
+    source = record(
+        tmp_path / "in.mcap",
+        (0, "/lidar/points", cloud(0)),
+        (1, "/lidar/points", cloud(1, nothing)),
+        (2, "/lidar/points", no_xyz),
+        (3, "/lidar/points", cloud(3)),
+        (4, "/lidar/points", cloud(2)),  # late
+    )
+    summary = replay(source, tmp_path / "out.mcap", config)
+    assert (summary.clouds, summary.frames) == (5, 2)
+    assert summary.skipped == {
+        "cloud without a finite point": 1,
+        "cloud: no field z (its fields: x, y)": 1,
+        "cloud that is not newer than the one before": 1,
+    }
+
+
+def test_when_the_recording_starts_anew_nobody_from_before_is_known(tmp_path, config):
+    again = [(10 + i, "/lidar/points", cloud(i)) for i in range(2)]
+    boxes = [(i, "/detections", detections(i, "person")) for i in (0, 1, 12, 13)]
+    source = record(tmp_path / "in.mcap", *((i, "/lidar/points", cloud(i)) for i in (12, 13)), *again, *boxes)
+    replay(source, tmp_path / "out.mcap", config, Options(tolerance_ms=1.0))
+    ids = [int(frame.tracks.ids[0]) for frame in frames(tmp_path / "out.mcap")]
+    assert len(ids) == 4 and len(set(ids)) == 2
+
+
+def test_no_output_and_a_reason_if_no_cloud_can_be_used(tmp_path, config):
+    source = record(tmp_path / "in.mcap", (0, "/lidar/points", cloud(0, np.zeros((4, 3)))))
+    with pytest.raises(InputError, match="none of the 1 clouds on /lidar/points can be used: cloud without a finite"):
+        replay(source, tmp_path / "out.mcap", config)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mcap"]
+
+
+@pytest.mark.parametrize(
+    "offset_ms, tolerance_ms, people", [(20, None, 1), (70, None, 0), (70, 80.0, 1), (20, 10.0, 0)]
+)
+def test_detections_belong_to_a_cloud_of_nearly_the_same_stamp(tmp_path, config, offset_ms, tolerance_ms, people):
+    scans = [(i, "/lidar/points", cloud(i)) for i in range(11)]  # 10 Hz: half a scan is 50 ms
+    source = record(
+        tmp_path / "in.mcap", *scans, (0, "/detections", detections(0, "person", offset_ns=-offset_ms * 10**6))
+    )
+    summary = replay(source, tmp_path / "out.mcap", config, Options(tolerance_ms=tolerance_ms))
+    first = frames(tmp_path / "out.mcap")[0]
+    assert len(first.tracks) == people
+    assert summary.dropped["cloud without detections of its time"] == 11 - people
+
+
+def test_detections_in_another_frame_are_brought_into_the_clouds(tmp_path, config):
+    # The sensor sits 2 m ahead of base: what lies at x = 6 for it lies at x = 8 for base.
+    source = record(
+        tmp_path / "in.mcap",
+        (0, "/tf_static", transforms(0, "base", "lidar", 2)),
+        (0, "/lidar/points", cloud(0)),
+        (0, "/detections", detections(0, "person", frame="base", at=PERSON + np.array([2, 0, 0]))),
+    )
+    replay(source, tmp_path / "out.mcap", config)
+    (frame,) = frames(tmp_path / "out.mcap")
+    np.testing.assert_allclose(frame.tracks.boxes.centers, [PERSON], atol=1e-5)
+
+
+def test_clouds_without_a_transform_to_the_fixed_frame_are_skipped(tmp_path, config):
+    source = record(
+        tmp_path / "in.mcap",
+        *((i, "/tf", transforms(i, "odom", "lidar", i)) for i in (1, 3)),
+        *((i, "/lidar/points", cloud(i)) for i in range(5)),
+    )
+    fixed = config.model_copy(update={"track": config.track.model_copy(update={"frame": "odom"})})
+    places = []
+    summary = replay(
+        source, tmp_path / "out.mcap", fixed, observe=lambda sample, frame: places.append(sample.T_fixed_cloud[0, 3])
+    )
+    assert places == [1, 2, 3]
+    assert summary.skipped == {"no transform from lidar to odom at its time": 2}
+    with pytest.raises(InputError, match=r"none of the 5 clouds .* map not known .*lidar, odom"):
+        unknown = config.model_copy(update={"track": config.track.model_copy(update={"frame": "map"})})
+        replay(source, tmp_path / "other.mcap", unknown)
+
+
+def test_the_output_is_not_the_input(tmp_path, config):
+    source = seen_by_a_detector(tmp_path / "in.mcap")
+    with pytest.raises(InputError, match="is the recording to be read"):
+        replay(source, source, config)
+
+
+def test_the_command_prints_a_table_and_writes_the_summary(tmp_path, weights, capsys):
+    source, file = seen_by_a_detector(tmp_path / "in.mcap"), tmp_path / "summary.json"
+    overrides = (f"estimate.weights={weights}", "track.confirm_hits=1")
+    main(source, tmp_path / "out.mcap", detections="none", overrides=overrides, summary=file)
+    table = capsys.readouterr().out
+    summary = json.loads(file.read_text())
+    assert "clouds" in table and "total, ms (p95)" in table
+    assert (summary["clouds"], summary["dropped"]) == (4, {})  # no detections, no cars among them
+    with pytest.raises(InputError, match="cannot write"):
+        main(source, tmp_path / "out.mcap", overrides=overrides, summary=tmp_path / "absent" / "summary.json")
+
+
+def test_single_values_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    file = tmp_path / "some.yaml"
+    file.write_text("crop: {margin_m: 0.3, min_points: 5}\n")
+    config = load_config(file, ["crop.margin_m=0.2", "track.frame=odom", "detect.enabled=false"])
+    assert (config.crop.margin_m, config.crop.min_points, config.track.frame) == (0.2, 5, "odom")
+    assert not config.detect.enabled
+    assert load_config() == Config()
+
+
+@pytest.mark.parametrize("override", ["crop", "crop=1", "crop.margin_m", "margin_m=1", "=1", "crop.margin_m=[1"])
+def test_overrides_that_cannot_be_read(override):
+    with pytest.raises(InputError, match="--set"):
+        load_config(None, [override])
+
+
+@pytest.mark.parametrize("override, reason", [("crop.margn=1", "crop.margn"), ("crop.margin_m=-1", "greater than")])
+def test_overrides_that_are_wrong(override, reason):
+    with pytest.raises(InputError, match=reason):
+        load_config(None, [override])

@@ -1,0 +1,116 @@
+"""Replays that learn: a crowd on its way, and a small network that is sure of whatever it says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
+
+from gckpl_ros.adapt import Activity
+from gckpl_ros.config import Config
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.io.recording.bag import BagWriter
+from gckpl_ros.io.recording.replay import main, replay
+from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+
+PEOPLE, CLOUDS, STEP_M = 12, 17, 0.3
+ADAPT = {"enabled": True, "frames": 2, "min_tracklets": 10, "batch_pairs": 4, "check_steps": 2, "steps_per_cloud": 1.0}
+
+
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory):
+    """Weights of an untrained network that is sure, and takes every point for a body's."""
+    torch.manual_seed(0)
+    network = KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=1))
+    with torch.no_grad():
+        network.calibration[1] = 5.0
+        network.parts.bias[-1] = -20.0
+    path = tmp_path_factory.mktemp("sure") / "sure.safetensors"
+    save_network(path, network, {})
+    return path
+
+
+def places(i):
+    """People in a row across, on their way ahead."""
+    return [np.array([6.0 + STEP_M * i, 3.0 * (person - PEOPLE / 2), 0.0]) for person in range(PEOPLE)]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """A recording of clouds and boxes."""
+    path, rng = tmp_path_factory.mktemp("crowd") / "crowd.mcap", np.random.default_rng(0)
+    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE}) as writer:
+        for i in range(CLOUDS):
+            points = [at + rng.uniform([-0.2, -0.2, -0.8], [0.2, 0.2, 0.8], (40, 3)) for at in places(i)]
+            boxes = [detections(i, "person", at=at).detections[0] for at in places(i)]
+            array = TYPES[DETECTIONS_TYPE](header=detections(i).header, detections=boxes)
+            for topic, message in (("/lidar/points", cloud(i, np.concatenate(points))), ("/detections", array)):
+                writer.write(topic, START_NS + i * SCAN_NS, message)
+    return path
+
+
+def config(weights, **adapt):
+    values = {"weights": str(weights), "device": "cpu"}
+    return Config.parse({"estimate": values, "track": {"confirm_hits": 1}, "adapt": ADAPT | adapt})
+
+
+def weights_of(path):
+    return load_network(path).state_dict()
+
+
+def test_the_same_recording_teaches_the_same(tmp_path, crowd, sure):
+    made = []
+    for name in ("a", "b"):
+        out, weights = tmp_path / f"{name}.mcap", tmp_path / f"{name}.safetensors"
+        # so wide bounds that updates are accepted: where keypoints lie is not what this is about
+        settings = config(sure, max_anchor_growth=1.0, max_holdout_growth=1.0, max_drift_m=1.0)
+        made.append((replay(crowd, out, settings, save_weights=weights), out, weights_of(weights)))
+    (one, out, learnt), (other, out_other, learnt_other) = made
+    assert one.adaptation == other.adaptation
+    assert out.read_bytes() == out_other.read_bytes()
+    assert all(torch.equal(learnt[name], learnt_other[name]) for name in learnt)
+    assert one.adaptation.state == Activity.TRAINING
+    assert 1 <= one.adaptation.accepted <= one.adaptation.step / 2 and one.adaptation.step <= CLOUDS
+    before = weights_of(sure)
+    assert any(not torch.equal(learnt[name], before[name]) for name in learnt)
+
+
+def test_what_is_learnt_is_estimated_with_at_once(tmp_path, crowd, sure):
+    wide = {"max_anchor_growth": 1.0, "max_holdout_growth": 1.0, "max_drift_m": 1.0}
+    replay(crowd, tmp_path / "still.mcap", config(sure, enabled=False))
+    replay(crowd, tmp_path / "learning.mcap", config(sure, learning_rate=0.01, **wide))
+    assert (tmp_path / "still.mcap").read_bytes() != (tmp_path / "learning.mcap").read_bytes()
+
+
+def test_a_guard_that_allows_nothing_leaves_the_network_as_it_was(tmp_path, crowd, sure):
+    weights, still = tmp_path / "learnt.safetensors", tmp_path / "still.mcap"
+    strict = config(sure, max_drift_m=0.0)
+    summary = replay(crowd, tmp_path / "out.mcap", strict, save_weights=weights)
+    assert summary.adaptation.accepted == 0 < summary.adaptation.rolled_back
+    assert "cm" in summary.adaptation.reason
+    replay(crowd, still, config(sure, enabled=False))
+    assert (tmp_path / "out.mcap").read_bytes() == still.read_bytes()
+    before, after = weights_of(sure), weights_of(weights)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_command_tells_what_was_learnt(tmp_path, crowd, sure, capsys):
+    said = tmp_path / "summary.json"
+    overrides = (f"estimate.weights={sure}", *(f"adapt.{key}={json.dumps(value)}" for key, value in ADAPT.items()))
+    main(crowd, tmp_path / "out.mcap", overrides=overrides, summary=said, save_weights=tmp_path / "w.safetensors")
+    table, adaptation = capsys.readouterr().out, json.loads(said.read_text())["adaptation"]
+    assert "adaptation, rolled back" in table and "adaptation, drift (m)" in table
+    assert adaptation["state"] == "training" and adaptation["step"] > 0
+    assert adaptation["accepted"] + adaptation["rolled_back"] == adaptation["step"] // 2
+    assert (tmp_path / "w.safetensors").exists()
+
+
+def test_nothing_can_be_saved_of_a_replay_that_does_not_learn(tmp_path, crowd, sure, capsys):
+    with pytest.raises(InputError, match="--save-weights: nothing is learnt"):
+        replay(crowd, tmp_path / "out.mcap", config(sure, enabled=False), save_weights=tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
+    main(crowd, tmp_path / "out.mcap", overrides=(f"estimate.weights={sure}",))
+    assert "adaptation" not in capsys.readouterr().out

@@ -1,0 +1,94 @@
+"""Teachers: smoothing keeps straight motion and takes out noise; labels of batches are those of single crops."""
+
+import pytest
+import torch
+
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.learn.learner import lesson, lesson_batches
+from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Targets, estimate, smoothed
+from gckpl_ros.people.tracklets import Tracklets, join
+
+TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
+B, T, N = 5, 6, 20
+
+
+def people(seed: int = 0, missed: bool = True) -> Tracklets:
+    g = torch.Generator().manual_seed(seed)
+    mask = torch.arange(N) < torch.randint(8, N + 1, (B, T, 1), generator=g)
+    if missed:
+        mask[1, 2] = False
+    points = torch.randn(B, T, N, 3, generator=g) * mask[..., None]
+    origins = torch.randn(B, 1, 3, generator=g) * 0.1 * torch.arange(T)[:, None]
+    return Tracklets(points, mask, torch.randn(B, T, 3, generator=g) + 5, origins)
+
+
+@pytest.fixture(scope="module")
+def network() -> KeypointNetwork:
+    torch.manual_seed(0)
+    return KeypointNetwork(TINY).eval()
+
+
+def test_a_straight_motion_is_kept_and_noise_around_it_shrinks() -> None:
+    g = torch.Generator().manual_seed(1)
+    line = torch.randn(3, 1, 14, 3, generator=g) + torch.arange(10)[:, None, None] * torch.randn(
+        3, 1, 14, 3, generator=g
+    )
+    sure = torch.ones(3, 10, 14)
+    torch.testing.assert_close(smoothed(line, sure, 1.0), line, atol=1e-4, rtol=1e-4)
+    noisy = line + 0.1 * torch.randn(line.shape, generator=g)
+    assert (smoothed(noisy, sure, 2.0) - line).norm(dim=-1).mean() < 0.7 * (noisy - line).norm(dim=-1).mean()
+
+
+def test_a_frame_without_confidence_is_filled_from_those_around_it() -> None:
+    line = torch.arange(7.0)[None, :, None, None].expand(1, 7, 14, 3)
+    sure = torch.ones(1, 7, 14)
+    sure[:, 3] = 0
+    wrong = line.clone()
+    wrong[:, 3] = 100
+    torch.testing.assert_close(smoothed(wrong, sure, 1.0)[:, 3], line[:, 3], atol=0.05, rtol=0)
+
+
+def test_what_a_batch_says_is_what_each_crop_alone_says(network: KeypointNetwork) -> None:
+    tracklets = people()
+    said = SingleTeacher()(network, tracklets)
+    with torch.inference_mode():
+        alone = network(tracklets.points[3, 4][None], tracklets.mask[3, 4][None], tracklets.views[3, 4][None])
+    torch.testing.assert_close(said.keypoints[3, 4], alone.keypoints[0], atol=1e-4, rtol=1e-4)
+    seen = tracklets.mask[3, 4]
+    assert said.parts[3, 4][seen].equal(alone.part_logits[0].argmax(-1)[seen])
+    assert (said.confidence[1, 2] == 0).all() and (said.confidence[0] > 0).all()
+
+
+def test_smoothing_does_not_care_where_the_boxes_are(network: KeypointNetwork) -> None:
+    """A box that jumps while the person stands still moves points and origins against each other."""
+    tracklets = people(missed=False)
+    still = Tracklets(tracklets.points[:, :1].expand(-1, T, -1, -1), tracklets.mask[:, :1].expand(-1, T, -1),
+                      tracklets.views[:, :1].expand(-1, T, -1), torch.zeros(B, T, 3))  # fmt: skip
+    said = SmoothingTeacher()(network, still)
+    torch.testing.assert_close(said.keypoints, estimate(network, still).keypoints, atol=1e-4, rtol=1e-4)
+
+
+def test_a_pair_is_two_frames_that_follow_each_other() -> None:
+    tracklets = people(missed=False)
+    said = Targets(torch.randn(B, T, 14, 3), torch.ones(B, T, 14), torch.full((B, T, N), 3))
+    pair = lesson(tracklets, said, torch.tensor([0, 4]), torch.tensor([1, 3]))
+    torch.testing.assert_close(pair.tracklets.views[1], tracklets.views[4, 3:5])
+    torch.testing.assert_close(pair.shift[0], tracklets.origins[0, 2] - tracklets.origins[0, 1])
+    torch.testing.assert_close(pair.targets.keypoints[0], said.keypoints[0, 1:3])
+    assert pair.flows[0].vectors.shape == pair.tracklets.points[:, 0].shape
+
+
+def test_batches_hold_every_pair_of_seen_frames_once() -> None:
+    tracklets = people()  # person 1 was missed in frame 2
+    said = Targets(torch.zeros(B, T, 14, 3), torch.ones(B, T, 14), torch.zeros(B, T, N, dtype=torch.int64))
+    drawn = list(lesson_batches(tracklets, said, 4, torch.Generator().manual_seed(0), with_flow=False))
+    views = torch.cat([one.tracklets.views[:, 0] for one in drawn])
+    assert len(views) == len(views.unique(dim=0)) == B * (T - 1) - 2
+    assert all(one.tracklets.seen.all() for one in drawn) and not drawn[0].flows[0].vectors.any()
+
+
+def test_people_of_several_sources_are_joined() -> None:
+    few = people(1).rows(torch.tensor([2]))
+    both = join([few, people(2)])
+    assert len(both) == 1 + B
+    torch.testing.assert_close(both.rows(torch.tensor([0])).points, few.points)

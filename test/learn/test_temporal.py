@@ -1,0 +1,108 @@
+"""The temporal network: where nothing was learnt it says what single frames say; missed frames cannot matter."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.learn.teachers import estimate, estimate_with_tokens
+from gckpl_ros.learn.temporal import (
+    Glimpses,
+    TemporalConfig,
+    TemporalNetwork,
+    TemporalTeacher,
+    load_temporal,
+    save_temporal,
+)
+from gckpl_ros.people.tracklets import Tracklets
+
+TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
+SMALL = TemporalConfig(tokens=16, width=16, layers=2, heads=2, frames=5)
+B, T, N = 3, 5, 16
+
+
+def people() -> Tracklets:
+    g = torch.Generator().manual_seed(0)
+    mask = torch.ones(B, T, N, dtype=torch.bool)
+    mask[0, 2] = False
+    points = torch.randn(B, T, N, 3, generator=g) * mask[..., None]
+    return Tracklets(points, mask, torch.randn(B, T, 3, generator=g) + 5, torch.randn(B, T, 3, generator=g) * 0.1)
+
+
+@pytest.fixture(scope="module")
+def network() -> KeypointNetwork:
+    torch.manual_seed(0)
+    return KeypointNetwork(TINY).eval()
+
+
+def learnt() -> TemporalNetwork:
+    """With random weights where an untrained one has zeros."""
+    torch.manual_seed(1)
+    temporal = TemporalNetwork(SMALL)
+    torch.nn.init.normal_(temporal.correct.weight, std=0.5)
+    return temporal.eval()
+
+
+def turned(tracklets: Tracklets, yaw: torch.Tensor) -> Tracklets:
+    return Tracklets(tracklets.points @ yaw.T, tracklets.mask, tracklets.views @ yaw.T, tracklets.origins @ yaw.T)
+
+
+def test_untrained_it_corrects_nothing(network: KeypointNetwork) -> None:
+    said = TemporalTeacher(TemporalNetwork(SMALL))(network, people())
+    torch.testing.assert_close(said.keypoints, estimate(network, people()).keypoints, atol=1e-5, rtol=1e-5)
+
+
+def test_a_missed_frame_is_not_looked_at(network: KeypointNetwork) -> None:
+    temporal, tracklets = learnt(), people()
+    single, tokens = estimate_with_tokens(network, tracklets)
+    said = []
+    for rubbish in (0.0, 7.0):
+        strange = tokens.clone(), single.keypoints.clone()
+        strange[0][0, 2], strange[1][0, 2] = rubbish, rubbish
+        glimpses = Glimpses(*strange, single.confidence)
+        with torch.inference_mode():
+            said.append(temporal(glimpses, tracklets.seen, tracklets.origins, tracklets.views)[tracklets.seen])
+    torch.testing.assert_close(*said, atol=1e-3, rtol=0)  # a looked-at 7 changes metres
+
+
+def test_other_frames_do_matter(network: KeypointNetwork) -> None:
+    tracklets, other = people(), people()
+    other.points[1, 4] += 0.3
+    a, b = (TemporalTeacher(learnt())(network, some).keypoints for some in (tracklets, other))
+    assert (a[1, 0] - b[1, 0]).abs().max() > 1e-4
+    torch.testing.assert_close(a[2], b[2])
+
+
+def test_a_turned_scene_gives_turned_keypoints(network: KeypointNetwork) -> None:
+    c, s = torch.tensor(0.7).cos(), torch.tensor(0.7).sin()
+    yaw = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    teacher = TemporalTeacher(learnt())
+    expected = teacher(network, people()).keypoints @ yaw.T
+    found = teacher(network, turned(people(), yaw)).keypoints
+    seen = people().seen
+    torch.testing.assert_close(found[seen], expected[seen], atol=1e-3, rtol=1e-3)
+
+
+def test_weights_come_back_as_they_were_written(tmp_path: Path, network: KeypointNetwork) -> None:
+    temporal, file = learnt(), tmp_path / "temporal.safetensors"
+    save_temporal(file, temporal, {"step": "3"})
+    a, b = (TemporalTeacher(one)(network, people()).keypoints for one in (temporal, load_temporal(file)))
+    assert a.equal(b) and [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_the_one_that_ships_belongs_to_the_network_that_ships() -> None:
+    assert load_temporal().config.tokens == KeypointNetwork().config.width
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", None])
+def test_a_file_that_is_none_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "no.safetensors"
+    if content is None:
+        save_file({"a": torch.zeros(1)}, file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match="temporal network"):
+        load_temporal(file)

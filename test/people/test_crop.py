@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gckpl_ros.config import CropConfig
+from gckpl_ros.people.crop import crop
+from gckpl_ros.types import Boxes, Cloud
+
+LOOSE = CropConfig(margin_m=0.15, min_points=1, max_points=1024)
+
+
+def boxes(centers, sizes, yaws):
+    c = np.array(centers, np.float32).reshape(-1, 3)
+    return Boxes(c, np.array(sizes, np.float32).reshape(-1, 3), np.array(yaws, np.float32), np.ones(len(c), np.float32))
+
+
+def cloud(points, origin=(0.0, 0.0, 0.0)):
+    return Cloud(np.array(points, np.float32).reshape(-1, 3), 0, "lidar", origin)
+
+
+def random_scene(seed, people=8, points=4000, spread=6.0):
+    rng = np.random.default_rng(seed)
+    centers = rng.uniform(-spread, spread, (people, 3)) * [1, 1, 0.2]
+    sizes = rng.uniform(0.4, 2.0, (people, 3))
+    return rng.uniform(-spread, spread, (points, 3)) * [1, 1, 0.3], centers, sizes, rng.uniform(-4, 4, people)
+
+
+def points_by_hand(points, center, size, yaw, margin):
+    """One point at a time, in the box's own axes as complex numbers."""
+    inside = []
+    for i, (x, y, z) in enumerate(points):
+        flat = complex(x - center[0], y - center[1]) * np.exp(-1j * yaw)
+        offsets = np.array([abs(flat.real), abs(flat.imag), abs(z - center[2])])
+        if (offsets <= np.array(size) / 2 + margin).all():
+            inside.append(i)
+    return inside
+
+
+def test_every_crop_holds_exactly_the_points_of_its_turned_and_enlarged_box():
+    points, centers, sizes, yaws = random_scene(0)
+    crops, kept, dropped = crop(cloud(points), boxes(centers, sizes, yaws), LOOSE)
+    assert list(kept) == list(range(8)) and dropped == {}
+    for i in range(8):
+        expected = points_by_hand(points, centers[i], sizes[i], yaws[i], 0.15)
+        assert list(crops.index[i][crops.mask[i]]) == expected
+        assert crops.counts[i] == len(expected) > 0
+
+
+def test_a_long_box_turned_by_45_degrees():
+    """A box of 4 x 0.4 m along the diagonal holds (1.2, 1.2) but neither (1.2, -1.2) nor (1.9, 0)."""
+    ring = [[1.2, 1.2, 0], [1.2, -1.2, 0], [1.9, 0, 0], [-1.2, -1.2, 0]]
+    crops, _, _ = crop(cloud(ring), boxes([0, 0, 0], [4, 0.4, 1], [np.pi / 4]), CropConfig(margin_m=0, min_points=1))
+    assert list(crops.index[0]) == [0, 3]
+
+
+def test_the_batch_is_padded_and_relative_to_the_box_centres():
+    points = [[5, 0, 0], [5.1, 0, 0.2], [9, 1, 0]]
+    crops, _, _ = crop(
+        cloud(points, origin=(1.0, 2.0, 3.0)), boxes([[5, 0, 0], [9, 1, 0.5]], [[1, 1, 2]] * 2, [0, 0]), LOOSE
+    )
+    np.testing.assert_array_equal(crops.mask, [[True, True], [True, False]])
+    np.testing.assert_array_equal(crops.index, [[0, 1], [2, -1]])
+    np.testing.assert_allclose(crops.points[0], [[0, 0, 0], [0.1, 0, 0.2]], atol=1e-6)
+    np.testing.assert_allclose(crops.points[1], [[0, 0, -0.5], [0, 0, 0]])
+    np.testing.assert_allclose(crops.origins, [[5, 0, 0], [9, 1, 0.5]])
+    np.testing.assert_allclose(crops.views, [[4, -2, -3], [8, -1, -2.5]])
+
+
+def test_a_point_may_belong_to_two_people():
+    crops, _, _ = crop(cloud([[0, 0, 0]]), boxes([[0.3, 0, 0], [-0.3, 0, 0]], [[1, 1, 1]] * 2, [0, 0]), LOOSE)
+    np.testing.assert_array_equal(crops.index, [[0], [0]])
+
+
+def test_too_many_points_are_thinned_evenly_and_counted_before():
+    line = np.column_stack((np.linspace(-0.5, 0.5, 1000), np.zeros(1000), np.zeros(1000)))
+    crops, _, _ = crop(cloud(line), boxes([0, 0, 0], [1, 1, 1], [0]), CropConfig(max_points=100))
+    assert crops.points.shape == (1, 100, 3)
+    assert crops.counts[0] == 1000
+    places = crops.points[0, :, 0]
+    per_cell = np.histogram(places, bins=np.arange(-0.5, 0.51, 0.1))[0]
+    # 17 cells of 6 cm hold 5 or 6 points each; the two at the ends are shorter, so the line is denser there
+    assert per_cell.min() >= 8 and per_cell.max() <= 14
+    assert (np.diff(crops.index[0]) > 0).all()
+
+
+def test_people_with_few_points_and_broken_boxes_are_dropped_and_counted():
+    points = np.concatenate((np.zeros((8, 3)), np.full((7, 3), 5.0)))
+    sizes = [[1, 1, 1], [1, 1, 1], [1, -1, 1], [0, 1, 1], [1, 1, 1], [1, 1, np.inf]]
+    centers = [[0, 0, 0], [5, 5, 5], [0, 0, 0], [0, 0, 0], [np.nan, 0, 0], [0, 0, 0]]
+    crops, kept, dropped = crop(cloud(points), boxes(centers, sizes, [0] * 6), CropConfig(min_points=8))
+    assert list(kept) == [0] and len(crops) == 1
+    assert dropped == {"bad_box": 4, "few_points": 1}
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((3, 3))])
+def test_no_boxes_and_no_points(points):
+    crops, kept, dropped = crop(cloud(points), Boxes.empty(), LOOSE)
+    assert crops.points.shape == (0, 0, 3) and len(kept) == 0 and dropped == {}
+    crops, kept, dropped = crop(cloud(points), boxes([100, 100, 0], [1, 1, 1], [0]), LOOSE)
+    assert crops.points.shape == (0, 0, 3) and dropped == {"few_points": 1}
+
+
+def test_boxes_far_beyond_the_coarse_grid_and_larger_than_it():
+    far = np.array([[70_000.0, -3, 0], [0, 0, 0]])
+    crops, _, _ = crop(cloud(far), boxes([[70_000, -3, 0], [0, 0, 0]], [[1, 1, 1], [2000, 2000, 9]], [0, 1]), LOOSE)
+    np.testing.assert_array_equal(crops.counts, [1, 1])
+    np.testing.assert_array_equal(crops.index[:, 0], [0, 1])
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1000), st.floats(-3, 3), st.floats(-50, 50), st.floats(-50, 50))
+def test_crops_turn_and_move_with_the_scene(seed, yaw, dx, dy):
+    points, centers, sizes, yaws = random_scene(seed, people=3, points=500, spread=3.0)
+    turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    here, _, _ = crop(cloud(points), boxes(centers, sizes, yaws), LOOSE)
+    move = [dx, dy, 1.0]
+    there, _, _ = crop(cloud(points @ turn.T + move), boxes(centers @ turn.T + move, sizes, yaws + yaw), LOOSE)
+    assert np.abs(here.counts - there.counts).max(initial=0) <= 1  # a point on a face may fall to either side
+    if np.array_equal(here.index, there.index):
+        np.testing.assert_allclose(here.points @ turn.T.astype(np.float32), there.points, atol=1e-4)

@@ -1,0 +1,201 @@
+"""What `gckpl benchmark adaptation` measures: learning on the robot, on five-minute simulated wild recordings.
+
+Clouds hold the returns within people's boxes; boxes err as a detector's do. Crop, estimate, track and adapter are those
+of the node; the adapter works as in replay, a fixed number of steps per cloud. Errors are those of the last minute,
+whose motions (wild.TEST) the four minutes before it did not have.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, median, quantiles, stdev
+from time import monotonic, perf_counter, sleep
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from gckpl_ros.config import Config
+from gckpl_ros.evaluate.metrics import Errors
+from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.types import Boxes, Cloud
+from gckpl_training.motion.library import MotionLibrary, read_mocap
+from gckpl_training.simulate import wild
+from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+
+Row = dict[str, Any]
+
+MINUTE: Final = 600
+"""Clouds, at 10 Hz."""
+STAY: Final = 20
+"""Clouds that a person stays, since so long are the clips."""
+TOGETHER: Final = 5
+PERIOD_NS: Final = 100_000_000
+BOX_M: Final = (1.6, 1.6, 2.2)
+SEEDS: Final = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One cloud of the recording, with boxes and the keypoints (m, in the cloud's frame) of the people in them."""
+
+    cloud: Cloud
+    boxes: Boxes
+    keypoints: Float32[np.ndarray, "b 14 3"]
+
+
+def adaptation_rows(mocap: Path, minutes: int = 5, seeds: tuple[int, ...] = SEEDS) -> list[Row]:
+    """Error of the last minute with and without adaptation: recordings to learn from, then those that mislead."""
+    gains = [_row(f"seed {seed}", recording(mocap, seed, minutes), minutes) for seed in seeds]
+    hurts = [_row(name, mislead(recording(mocap, 1, minutes)), minutes) for name, mislead in MISLEADING.items()]
+    return [*gains, _summary(gains), *hurts]
+
+
+def recording(mocap: Path, seed: int, minutes: int, together: int = TOGETHER) -> list[Scan]:
+    """People who come and go, so many at a time; those of the last minute move as nobody did before."""
+    clips = read_mocap(mocap, "val")
+    scans: list[Scan] = []
+    for names, count in ((wild.UNLABELLED, (minutes - 1) * MINUTE), (wild.TEST, MINUTE)):
+        library = MotionLibrary([clip for clip in clips if clip.name in names])
+        config = PasserConfig(sensors=(wild.SENSOR,), frames=STAY, seen_frames=12, sensor_m_s=0.0)
+        people = PasserSource(config, 100 * seed + len(scans), library).draw(count // STAY * together)
+        scans += _scans(people, len(scans), together)
+    return scans
+
+
+def last_minute(config: Config, scans: list[Scan]) -> tuple[Errors, Pipeline]:
+    """Errors of all people in the last minute, and the pipeline after it."""
+    pipeline, said, truth = Pipeline(config), [], []
+    for index, scan in enumerate(scans):
+        frame = pipeline.process(scan.cloud, scan.boxes)
+        pipeline.adapter.keep_pace()
+        if index >= len(scans) - MINUTE and len(scan.boxes):
+            rows = _matched(frame.tracks.boxes.centers, scan.boxes.centers)
+            said.append(frame.tracks.skeletons.keypoints[: len(rows)])
+            truth.append(scan.keypoints[rows])
+    return Errors.of(np.concatenate(said), np.concatenate(truth)), pipeline
+
+
+def wrong_boxes(scans: list[Scan]) -> Iterator[Scan]:
+    """Boxes are half a metre off in the minutes to learn from."""
+    for scan, shift in _before(scans, np.array([0.5, 0.3, 0.3], np.float32)):
+        yield replace(scan, boxes=replace(scan.boxes, centers=scan.boxes.centers + shift))
+
+
+def background(scans: list[Scan]) -> Iterator[Scan]:
+    """In the minutes to learn from the boxes hold walls and bushes that drift by."""
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(-0.7, 0.7, (400, 3)).astype(np.float32) * np.array([0.4, 1, 1], np.float32)
+    for scan, learning in _before(scans, np.ones(1, np.float32)):
+        points = np.concatenate([shape + centre for centre in scan.boxes.centers]) if learning.any() else None
+        yield scan if points is None else replace(scan, cloud=replace(scan.cloud, points=points))
+
+
+def one_person_standing(scans: list[Scan]) -> Iterator[Scan]:
+    """The minutes to learn from are one cloud of one person, over and over."""
+    for scan, learning in _before(scans, np.ones(1, np.float32)):
+        cloud = replace(scans[0].cloud, stamp_ns=scan.cloud.stamp_ns)
+        yield Scan(cloud, scans[0].boxes[:1], scans[0].keypoints[:1]) if learning.any() else scan
+
+
+MISLEADING: Final[dict[str, Callable[[list[Scan]], Iterator[Scan]]]] = {
+    "wrong boxes": wrong_boxes,
+    "all background": background,
+    "one person standing, in a loop": one_person_standing,
+}
+
+
+def _before(scans: list[Scan], value: np.ndarray) -> Iterator[tuple[Scan, np.ndarray]]:
+    """Each scan with the value, or with zeros in the last minute."""
+    for index, scan in enumerate(scans):
+        yield scan, value * (index < len(scans) - MINUTE)
+
+
+def _row(name: str, scans: "list[Scan] | Iterator[Scan]", minutes: int) -> Row:
+    scans = list(scans)
+    off, _ = last_minute(Config(), scans[-MINUTE:])  # what does not learn needs no more
+    on, pipeline = last_minute(Config.parse({"adapt": {"enabled": True}}), scans)
+    status, errors = pipeline.adapter.status, {"off": off.summary(), "on": on.summary()}
+    figures = {
+        f"{error}_{which}_cm": round(100 * found[error], 2)
+        for error in ("mpjpe", "mpjpe_matched")
+        for which, found in errors.items()
+    }
+    change = 100 * (errors["on"]["mpjpe"] / errors["off"]["mpjpe"] - 1)
+    counts = {"steps": status.step, "accepted": status.accepted, "rolled_back": status.rolled_back}
+    return {"recording": name, "minutes": minutes, **figures, "change_%": round(change, 2), **counts}
+
+
+def _summary(rows: list[Row]) -> Row:
+    """Mean and standard deviation of the seeds' gains, cm."""
+    gains = [row["mpjpe_off_cm"] - row["mpjpe_on_cm"] for row in rows]
+    spread = stdev(gains) if len(gains) > 1 else 0.0
+    return {"recording": "mean of all seeds", "gain_cm": round(mean(gains), 2), "deviation_cm": round(spread, 2)}
+
+
+def _scans(people: LabelledTracklets, start: int, together: int) -> list[Scan]:
+    """So many people at a time, for as long as they stay."""
+    groups = torch.arange(len(people)).split(together)
+    return [
+        _scan(people.rows(group), frame, start + place * STAY + frame)
+        for place, group in enumerate(groups)
+        for frame in range(STAY)
+    ]
+
+
+def _scan(people: LabelledTracklets, frame: int, index: int) -> Scan:
+    tracklets = people.tracklets
+    seen = tracklets.seen[:, frame]
+    centres = tracklets.views[seen, frame]
+    points = (tracklets.points[seen, frame] + centres[:, None])[tracklets.mask[seen, frame]]
+    n = int(seen.sum())
+    sizes, zeros = np.tile(np.array(BOX_M, np.float32), (n, 1)), np.zeros(n, np.float32)
+    boxes = Boxes(centres.numpy(), sizes, zeros, zeros + 1)
+    keypoints = (people.keypoints[seen, frame] + centres[:, None]).numpy()
+    return Scan(Cloud(points.numpy(), PERIOD_NS * (index + 1), "lidar"), boxes, keypoints)
+
+
+def _matched(found: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """For each box that came out with a skeleton of this cloud, the row of the box that went in."""
+    distance = np.linalg.norm(found[:, None] - given, axis=-1)
+    rows = distance.argmin(1)
+    here = distance[np.arange(len(rows)), rows] < 1e-3
+    matched: np.ndarray = rows[: int(here.sum())]  # lost tracks come last
+    return matched
+
+
+# What learning beside it costs the estimation: time for each cloud with the adapter's thread at work, and without.
+
+PEOPLE: Final = 10
+COLLECTED: Final = 300
+"""Clouds without a pause, so that there is something to learn from."""
+TIMED: Final = 300
+"""Clouds at 10 Hz, of which each is timed."""
+
+
+def latency_rows(mocap: Path) -> list[Row]:
+    """The same clouds at 10 Hz with and without adaptation, one after the other."""
+    scans = recording(mocap, 9, minutes=2, together=PEOPLE)[: min(COLLECTED + TIMED, 2 * MINUTE)]
+    off, on = (timed(Config.parse({"adapt": {"enabled": enabled}}), scans) for enabled in (False, True))
+    more = 100 * (on["median_ms"] / off["median_ms"] - 1)
+    return [{"adaptation": "off", **off}, {"adaptation": "on", **on, "median_more_%": round(more, 1)}]
+
+
+def timed(config: Config, scans: list[Scan]) -> Row:
+    """Median and 95th percentile of a cloud's way through the pipeline (ms), while the adapter's thread learns."""
+    pipeline = Pipeline(config)
+    pipeline.warm_up()
+    for scan in scans[:COLLECTED]:
+        pipeline.process(scan.cloud, scan.boxes)
+    pipeline.adapter.start()
+    start_s, spent = monotonic(), []
+    for index, scan in enumerate(scans[COLLECTED:]):
+        sleep(max(0.0, start_s + index * PERIOD_NS * 1e-9 - monotonic()))
+        before_s = perf_counter()
+        pipeline.process(scan.cloud, scan.boxes)
+        spent.append(1e3 * (perf_counter() - before_s))
+    pipeline.adapter.stop()
+    status = pipeline.adapter.status
+    figures = {"median_ms": round(median(spent), 1), "p95_ms": round(quantiles(spent, n=20)[-1], 1)}
+    return {"people": PEOPLE, "clouds": len(spent), **figures, "steps": status.step, "accepted": status.accepted}

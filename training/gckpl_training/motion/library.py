@@ -1,0 +1,189 @@
+"""Many clips as one set to draw poses from, each frame equally likely, on any device."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from gckpl_ros.body.angles import ANGLES, pose_from_angles, turn
+from gckpl_ros.body.kinematics import JOINTS
+from gckpl_ros.errors import InputError
+from gckpl_ros.files import array_names, load_arrays
+from gckpl_training.motion.clip import Clip, slerp
+from gckpl_training.motion.procedural import sample_activity, sample_sequence, walking
+
+# The packed motion capture set: many clips in one .npz, quaternions (w first) of SMPL's 22 joints.
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether the .npz holds a packed set; raises InputError when it is no .npz."""
+    return "quat_wxyz" in array_names(path)
+
+
+def read_mocap(path: str | Path, split: str | None = None) -> list[Clip]:
+    """Clips of a packed set, all or one split ("train", "val"); raises InputError when keys are missing."""
+    data = load_arrays(path, "quat_wxyz", "trans", "start", "name", "subject", "split", "fps", "joint_names")
+    if tuple(data["joint_names"].tolist()) != JOINTS:
+        raise InputError(f"{path}: joint_names are not SMPL's 22 joints")
+    quat = torch.from_numpy(data["quat_wxyz"].astype(np.float32))
+    pose = roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quat)))
+    translation = torch.from_numpy(data["trans"].astype(np.float32))
+    spans = list(zip(data["start"][:-1].tolist(), data["start"][1:].tolist(), strict=True))
+    clips = [
+        Clip(pose[a:b], translation[a:b], float(fps), str(name), str(subject), str(part))
+        for (a, b), fps, name, subject, part in zip(
+            spans, data["fps"], data["name"], data["subject"], data["split"], strict=True
+        )
+        if split is None or part == split
+    ]
+    if not clips:
+        raise InputError(f"{path} has no clip in split '{split}'; it has {sorted(set(data['split'].tolist()))}")
+    return clips
+
+
+Poses = tuple[Float[Tensor, "n 22 3 3"], Float[Tensor, "n 3"]]
+
+
+class MotionLibrary:
+    """Poses (n,22,3,3) and pelvis positions (n,3), drawn from clips; z-up world, metres, float32."""
+
+    on_ground = True
+
+    def __init__(self, clips: Sequence[Clip], device: torch.device | str = "cpu") -> None:
+        """Join the clips; raises InputError when there is none."""
+        if not clips:
+            raise InputError("no motion clips: name a motion file, or use the procedural poses, which need none")
+        lengths = torch.tensor([len(clip) for clip in clips])
+        self.clips = tuple(clips)
+        self._pose = torch.cat([clip.pose for clip in clips]).float().to(device)
+        self._translation = torch.cat([clip.translation for clip in clips]).float().to(device)
+        self._last = (lengths.cumsum(0) - 1).repeat_interleave(lengths).to(device)
+        self._fps = torch.tensor([clip.fps for clip in clips]).repeat_interleave(lengths).to(device)
+
+    def __len__(self) -> int:
+        return len(self._pose)
+
+    def sample(self, n: int, generator: torch.Generator) -> Poses:
+        """n random frames."""
+        rows = _draw(n, torch.arange(len(self), device=self._pose.device), generator)
+        return self._pose[rows], self._translation[rows]
+
+    def sample_pairs(self, n: int, dt_s: float, generator: torch.Generator) -> tuple[Poses, Poses]:
+        """n pairs of moments of one clip, `dt_s` seconds apart; raises InputError when every clip is shorter."""
+        first, second = self.sample_sequences(n, 2, dt_s, generator)
+        return first, second
+
+    def sample_sequences(self, n: int, frames: int, dt_s: float, generator: torch.Generator) -> tuple[Poses, ...]:
+        """n runs of `frames` moments of one clip, `dt_s` seconds apart (interpolated between recorded frames)."""
+        rows = torch.arange(len(self), device=self._pose.device)
+        fits = rows + ((frames - 1) * dt_s * self._fps - 1e-3).ceil() <= self._last
+        if not fits.any():
+            raise InputError(f"no motion clip is {(frames - 1) * dt_s:g} s long")
+        starts = _draw(n, rows[fits], generator)
+        return tuple(self._at(starts, step * dt_s) for step in range(frames))
+
+    def _at(self, starts: Int64[Tensor, " n"], after_s: float) -> Poses:
+        frame = after_s * self._fps[starts]
+        whole = (frame + 1e-3).floor()
+        low = starts + whole.long()
+        high = torch.minimum(low + 1, self._last[starts])
+        fraction = (frame - whole).clamp(0, 1)[:, None]
+        if after_s == 0:  # a recorded frame: nothing to interpolate
+            return self._pose[low], self._translation[low]
+        pose = slerp(self._pose[low], self._pose[high], fraction)
+        return pose, torch.lerp(self._translation[low], self._translation[high], fraction)
+
+
+def _draw(n: int, rows: Int64[Tensor, " m"], generator: torch.Generator) -> Int64[Tensor, " n"]:
+    return rows[torch.randint(len(rows), (n,), generator=generator, device=generator.device).to(rows.device)]
+
+
+# Procedural motion over time: people who walk, and people who change from standing to any pose.
+
+# Steps per second; length of a step of a person of middle height at stride 1, m; share of people who walk.
+CADENCE_HZ = (1.4, 2.3)
+STEP_M = 0.7
+STRIDE = (0.4, 1.5)
+WALKING = 0.7
+# From standing to another pose in this time, s; the way made meanwhile, m/s.
+CHANGE_S = 1.5
+DRIFT_M_S = 1.0
+
+
+@runtime_checkable
+class Motions(Protocol):
+    """Where sequences of poses come from: motion capture (MotionLibrary), or ProceduralMotions.
+
+    ``on_ground``: their heights above the ground are known; otherwise the lowest foot stands on it.
+    """
+
+    on_ground: bool
+
+    def sample_sequences(self, n: int, frames: int, dt_s: float, generator: torch.Generator) -> tuple[Poses, ...]:
+        """For each frame the poses and pelvis positions (m) of n people, ``dt_s`` seconds apart."""
+        ...
+
+
+class ProceduralMotions:
+    """Sequences without any motion data."""
+
+    on_ground = False
+
+    def sample_sequences(self, n: int, frames: int, dt_s: float, generator: torch.Generator) -> tuple[Poses, ...]:
+        """``WALKING`` of the people walk straight on, the others change their pose."""
+        walkers = round(WALKING * n)
+        pose, place = (torch.cat(both) for both in zip(
+            _walks(walkers, frames, dt_s, generator), _changes(n - walkers, frames, dt_s, generator), strict=True
+        ))  # fmt: skip
+        return tuple((pose[:, t], place[:, t]) for t in range(frames))
+
+
+class SeenMotions:
+    """Sequences of people who were seen: drawn from bodies fitted to them, forwards or in a mirror (see passers)."""
+
+    on_ground = False
+
+    def __init__(self, pose: Float[Tensor, "b t 22 3 3"], place: Float[Tensor, "b t 3"]) -> None:
+        """Poses and pelvis positions (m) as body_fit finds them, at the frame rate of the recording."""
+        self._pose, self._place = pose, place
+
+    def sample_sequences(self, n: int, frames: int, dt_s: float, generator: torch.Generator) -> tuple[Poses, ...]:
+        """n random people, from any frame on; ``dt_s`` must be that of the recording."""
+        rows = torch.randint(len(self._pose), (n,), generator=generator)
+        start = torch.randint(self._pose.shape[1] - frames + 1, (n,), generator=generator)
+        return tuple((self._pose[rows, start + t], self._place[rows, start + t]) for t in range(frames))
+
+
+def _walks(n: int, frames: int, dt_s: float, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Gait cycles of many cadences and strides, each with its own posture; as fast as the steps are long."""
+    low_hz, high_hz = CADENCE_HZ
+    cadence = low_hz + (high_hz - low_hz) * torch.rand(n, generator=g)
+    stride = STRIDE[0] + (STRIDE[1] - STRIDE[0]) * torch.rand(n, generator=g)
+    time = dt_s * torch.arange(frames)
+    phase = 2 * math.pi * torch.rand(n, generator=g)[:, None] + math.pi * cadence[:, None] * time
+    gait = walking(phase.flatten()).view(n, frames, len(ANGLES))
+    angles = sample_activity("standing", n, g)[:, None] + stride[:, None, None] * gait
+    heading = 2 * math.pi * torch.rand(n, generator=g)
+    pose = turn(pose_from_angles(angles.flatten(0, 1)), heading.repeat_interleave(frames))
+    way = (cadence * STEP_M * stride)[:, None] * time
+    return pose.view(n, frames, *pose.shape[1:]), _along(way, heading)
+
+
+def _changes(n: int, frames: int, dt_s: float, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A piece of the way from standing to another pose, drifting along."""
+    whole = max(frames, round(CHANGE_S / dt_s) + 1)
+    pose = sample_sequence(n, whole, g)
+    start = torch.randint(whole - frames + 1, (n,), generator=g)
+    rows = torch.arange(n)[:, None]
+    way = DRIFT_M_S * torch.rand(n, generator=g)[:, None] * dt_s * torch.arange(frames)
+    return pose[rows, start[:, None] + torch.arange(frames)], _along(way, 2 * math.pi * torch.rand(n, generator=g))
+
+
+def _along(way: Float[Tensor, "n t"], heading: Float[Tensor, " n"]) -> Float[Tensor, "n t 3"]:
+    return torch.stack([way * heading.cos()[:, None], way * heading.sin()[:, None], torch.zeros_like(way)], -1)
