@@ -16,6 +16,7 @@ from gckpl_ros.adapt.collector import Example, frames_with_next, targets, to_dev
 from gckpl_ros.config import AdaptConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.geometric import flow_loss
 from gckpl_ros.learn.learner import Lesson, lesson
 from gckpl_ros.learn.losses import bone_length_loss, bone_lengths, left_right_loss, teacher_loss
@@ -65,7 +66,7 @@ class Anchors:
 def save_anchors(path: Path, crops: CropBatch) -> None:
     """Write labelled crops as ``Anchors.load`` reads them."""
     arrays = {name: getattr(crops, name).cpu().numpy().astype(dtype) for name, (dtype, _) in _ARRAYS.items()}
-    np.savez_compressed(path, **arrays)
+    save_arrays(path, **arrays)
 
 
 def shipped_anchors() -> Path:

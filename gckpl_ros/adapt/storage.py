@@ -3,16 +3,18 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from gckpl_ros.adapt.state import Progress
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, put_in_place, save_network, shipped_weights
+from gckpl_ros.estimate.checkpoint import load_network, save_network, shipped_weights
 from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.files import write_file
 
 WEIGHTS_FILE: Final = "adapted.safetensors"
 LEARNER_FILE: Final = "learner.pt"
@@ -32,11 +34,7 @@ class Storage:
         provenance = {"stage": "2 online", "weights": self._source.name, _ORIGIN: self._origin, "date": now}
         provenance["commit"] = _metadata(self._source).get("commit", "unknown")
         provenance |= {name: str(count) for name, count in progress.counts().items()}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_network(path, network, provenance)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"cannot write adapted weights {path}: {error}") from error
+        save_network(path, network, provenance)
 
     def load_weights(self, path: Path, device: torch.device) -> KeypointNetwork:
         """Read a network that was adapted from the loaded one; raises InputError for any other."""
@@ -50,13 +48,9 @@ class Storage:
     def save_learner(self, path: Path, progress: Progress, learner: Mapping[str, Any]) -> None:
         """Write what a restart needs besides weights, whole or not at all; raises InputError where that fails."""
         figures = {**progress.counts(), "drift_m": progress.drift_m}
-        beside = path.with_name(f".{path.name}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({_ORIGIN: self._origin, "progress": figures, "learner": learner}, beside)
-            put_in_place(beside, path)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"cannot write the learner's state {path}: {error}") from error
+        state = BytesIO()
+        torch.save({_ORIGIN: self._origin, "progress": figures, "learner": learner}, state)
+        write_file(path, state.getvalue(), mend="set adapt.folder to a folder that can be written")
 
     def load_learner(self, path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         """Read what ``save_learner`` wrote; raises InputError if it is of another network or cannot be read."""

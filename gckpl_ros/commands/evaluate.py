@@ -12,10 +12,10 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from gckpl_ros.config import CropConfig
-from gckpl_ros.errors import InputError
 from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import Report, evaluate
 from gckpl_ros.evaluate.show import plots, tables
+from gckpl_ros.files import atomic_write, write_file
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 from gckpl_ros.io.recording.bag import BagReader
@@ -67,17 +67,12 @@ def measure(
 
 def write(report: Report, folder: Path) -> None:
     """Write evaluation.json and the plots (PNG) into a folder; raises InputError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in plots(report).items():
-            partial = folder / f".{name}.partial"
-            figure.savefig(partial, format="png")
-            partial.replace(folder / f"{name}.png")
-        partial = folder / ".evaluation.partial"
-        partial.write_text(json.dumps(report.figures, indent=1, allow_nan=False) + "\n")
-        partial.replace(folder / "evaluation.json")
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with --out") from error
+    mend = "name another folder with --out"
+    for name, figure in plots(report).items():
+        with atomic_write(folder / f"{name}.png", mend) as beside:
+            figure.savefig(beside, format="png")
+    figures = json.dumps(report.figures, indent=1, allow_nan=False)
+    write_file(folder / "evaluation.json", figures + "\n", mend)
 
 
 def _people(reader: BagReader, topic: str, option: str) -> Iterator[People]:

@@ -1,44 +1,27 @@
 """Weights on disk: safetensors with the network's configuration inside, written whole or not at all."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.files import write_file
 from gckpl_ros.skeleton import KEYPOINTS
 
 FORMAT = "gckpl-1"
 
 
 def save_network(path: Path, network: KeypointNetwork, provenance: Mapping[str, str]) -> None:
-    """Write weights, network configuration and provenance (beside, then rename): whole, whenever power fails."""
+    """Write weights, network configuration and provenance, whole or not at all; raises InputError where it cannot."""
     metadata = {"format": FORMAT, "keypoints": json.dumps(KEYPOINTS), "network": json.dumps(asdict(network.config))}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, beside, metadata={**provenance, **metadata})
-    put_in_place(beside, path)
-
-
-def put_in_place(beside: Path, path: Path) -> None:
-    """Give a finished file its name, flushed to the disk: killed at any moment, the old file is there or the new."""
-    _flush(beside)
-    beside.replace(path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    write_file(path, save(tensors, metadata={**provenance, **metadata}))
 
 
 def load_network(path: str | Path = "", device: str = "cpu") -> KeypointNetwork:

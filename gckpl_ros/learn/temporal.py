@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.files import write_file
 from gckpl_ros.learn.teachers import Targets, estimate_with_tokens
 from gckpl_ros.people.tracklets import Tracklets
 from gckpl_ros.skeleton import NUM_KEYPOINTS
@@ -122,11 +123,10 @@ class TemporalTeacher:
 
 
 def save_temporal(path: Path, network: TemporalNetwork, provenance: Mapping[str, str]) -> None:
-    """Write weights, shape and provenance (beside, then rename)."""
+    """Write weights, shape and provenance, whole or not at all; raises InputError where it cannot."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, beside, metadata={**provenance, "format": FORMAT, "network": json.dumps(asdict(network.config))})
-    beside.replace(path)
+    metadata = {**provenance, "format": FORMAT, "network": json.dumps(asdict(network.config))}
+    write_file(path, save(tensors, metadata=metadata))
 
 
 def load_temporal(path: str | Path = "") -> TemporalNetwork:

@@ -13,6 +13,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
+from gckpl_ros.files import write_file
 from gckpl_ros.view.palette import DARK
 from gckpl_ros.view.pictures import (
     Closeup,
@@ -125,7 +126,6 @@ def write_report(
     ``instants`` are spread over the replay; ``people`` is how many tracks get a close-up at most; ``progress`` hears of
     each step.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     progress("animation")
     moving = animation(scenes)
     progress("pictures")
@@ -145,8 +145,8 @@ def write_report(
         dropped=dropped([scene.frame.dropped for scene in scenes]),
         commands=commands(summary.commands),
     )
-    _write(folder / "animation.webp", moving)
-    return _write(folder / "report.html", page.encode())
+    write_file(folder / "animation.webp", moving)
+    return write_file(folder / "report.html", page)
 
 
 def webp(image: Image.Image, quality: int = 82) -> bytes:
@@ -195,9 +195,3 @@ def _img(data: bytes, text: str) -> str:
 
 def _uri(data: bytes) -> str:
     return f"data:image/webp;base64,{b64encode(data).decode()}"
-
-
-def _write(path: Path, data: bytes) -> Path:
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_bytes(data)
-    return part.replace(path)

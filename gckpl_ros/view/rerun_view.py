@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.files import AtomicFile
 from gckpl_ros.skeleton import CONNECTORS, KEYPOINTS, LIMBS
 from gckpl_ros.types import Boxes, Cloud, Frame, TrackState
 from gckpl_ros.view.palette import DARK, RGB, as_array, mix
@@ -28,14 +29,13 @@ class RerunView:
         if path is None and not spawn:
             raise InputError("the rerun view needs a file to write (.rrd), a viewer to open, or both")
         self._rr = _rerun()
-        self._path = path
+        self._file = None if path is None else AtomicFile(path)
         self._trails: dict[int, list[np.ndarray]] = {}
         self._stream = self._rr.RecordingStream("gckpl_ros")
         if spawn:
             self._stream.spawn()
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream.save(_part(path))
+        if self._file is not None:
+            self._stream.save(self._file.beside)
         self._log("world", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         self._log("world", self._annotations(), static=True)
 
@@ -47,12 +47,13 @@ class RerunView:
     ) -> None:
         self._stream.flush()
         self._stream.disconnect()
-        if self._path is None:
+        if self._file is None:
             return
-        if kind is None:
-            _part(self._path).replace(self._path)
-        else:
-            _part(self._path).unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._file.keep()
+        finally:
+            self._file.drop()
 
     def log(
         self,
@@ -132,10 +133,6 @@ class RerunView:
 
     def _log(self, entity: str, value: Any, static: bool = False) -> None:
         self._stream.log(entity, value, static=static)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
 
 
 def _strips(rr: ModuleType, keypoints: Float32[np.ndarray, "b 14 3"], colour: RGB, radius: float) -> Any:

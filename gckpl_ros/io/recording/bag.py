@@ -1,7 +1,5 @@
 """Recordings (rosbag2) in: directories and lone files, MCAP and SQLite, by the library rosbags; no ROS needed."""
 
-import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +11,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.typesys.store import Typestore
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.files import AtomicFile
 from gckpl_ros.io.messages.typestore import MessageTypes, recorded_typestore, typestore
 
 _SUFFIXES = (".mcap", ".db3")
@@ -175,8 +174,6 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         if self.out.suffix != ".mcap":
             raise InputError(f"cannot write {self.out}: the name must end in .mcap")
-        if self.out.is_dir():
-            raise InputError(f"cannot write {self.out}: it is a directory")
 
     @property
     def types(self) -> MessageTypes:
@@ -184,12 +181,9 @@ class BagWriter:
         return typestore().types
 
     def __enter__(self) -> "BagWriter":
-        try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".tmp", dir=self.out.parent))
-        except OSError as error:
-            raise InputError(f"cannot write {self.out}: {error.strerror}") from error
-        self._writer = Writer(self._folder / _NAME, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._file = AtomicFile(self.out)
+        self._bag = self._file.beside.with_name(_NAME)
+        self._writer = Writer(self._bag, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         for topic, msgtype in self._topics.items():
@@ -205,24 +199,22 @@ class BagWriter:
 
     def write_raw(self, topic: str, received_ns: int, data: bytes | memoryview) -> None:
         """Append a message that is already CDR."""
-        try:
+        with self._file.faults():
             self._writer.write(self._connections[topic], received_ns, data)
-        except OSError as error:
-            raise InputError(f"cannot write {self.out}: {error.strerror}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is not None:
-                self._writer.abort()
-                return
-            self._writer.close()
-            (self._folder / _NAME / f"{_NAME}.mcap").replace(self.out)
-        except OSError as fault:
-            raise InputError(f"cannot write {self.out}: {fault.strerror}") from fault
+            with self._file.faults():
+                if kind is not None:
+                    self._writer.abort()
+                    return
+                self._writer.close()
+                (self._bag / f"{_NAME}.mcap").replace(self._file.beside)
+            self._file.keep()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._file.drop()
 
 
 def _qos(latched: bool) -> Qos:

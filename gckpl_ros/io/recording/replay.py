@@ -12,6 +12,7 @@ import tyro
 
 from gckpl_ros.config import Config, load_config
 from gckpl_ros.errors import InputError
+from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import OUTPUTS, resolve
 from gckpl_ros.io.live.sample import Sample, SkippedError
 from gckpl_ros.io.messages.outputs import Outputs
@@ -141,7 +142,7 @@ def main(
         )
     Console().print(table(result))
     if summary:
-        _write_json(result, summary)
+        write_file(summary, json.dumps(result.to_dict(), indent=2) + "\n", mend="name another file with --summary")
 
 
 @contextmanager
@@ -150,10 +151,3 @@ def _rerun() -> Iterator[Observer]:
 
     with RerunView(spawn=True) as view:
         yield lambda sample, frame: view.log(sample.cloud, frame, sample.boxes, sample.T_fixed_cloud)
-
-
-def _write_json(summary: Summary, file: Path) -> None:
-    try:
-        file.write_text(json.dumps(summary.to_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}") from error

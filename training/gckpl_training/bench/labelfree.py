@@ -17,6 +17,7 @@ import torch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import Errors
+from gckpl_ros.files import write_file
 from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.learn.stage2_loss import LossWeights
 from gckpl_ros.learn.teachers import Targets, estimate
@@ -96,7 +97,7 @@ class Runs:
         if not kept.exists():
             row = {"start": self.start, "row": name, "steps": steps or self.scale.steps, "seed": self.seed}
             row |= measure(estimate(train(), self.test.tracklets), self.test)
-            _write(kept, lambda beside: beside.write_text(json.dumps(row)))
+            write_file(kept, json.dumps(row))
         found: Row = json.loads(kept.read_text())
         return found
 
@@ -112,7 +113,7 @@ class Runs:
         measured = config.out / "errors.json"
         if not measured.exists():
             errors = measure(lore.targets, self.people)
-            _write(measured, lambda beside: beside.write_text(json.dumps(errors)))
+            write_file(measured, json.dumps(errors))
         return lore if people is None else lore.rows(torch.arange(people))
 
     def oracle(self) -> KeypointNetwork:
@@ -184,13 +185,6 @@ def measure(said: Targets, truth: LabelledTracklets) -> dict[str, float]:
     seen = truth.tracklets.seen
     summary = Errors.of(said.keypoints[seen].numpy(), truth.keypoints[seen].numpy()).summary()
     return {f"{name}_cm": round(100 * value, 2) for name, value in summary.items() if name != "people"}
-
-
-def _write(file: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside, then rename."""
-    beside = file.with_name(f".{file.name}.tmp")
-    write(beside)
-    beside.replace(file)
 
 
 FOLDER: Final = Path("runs/labelfree")

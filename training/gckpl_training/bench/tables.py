@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from gckpl_ros.config import Config
+from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, Endpoint
 
 # Rows of the tables of topics, services and parameters, from the code that they describe.
@@ -119,7 +120,7 @@ def main() -> None:
     for document in documents():
         text = document.read_text()
         if (new := filled(text, ROOT / "docs/benchmarks")) != text:
-            document.write_text(new)
+            write_file(document, new)
 
 
 if __name__ == "__main__":

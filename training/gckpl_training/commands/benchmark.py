@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.files import write_file
 from gckpl_training.learn.stage1 import commit
 
 Rows = list[dict[str, Any]]
@@ -97,11 +98,5 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def write(file: Path, measurement: dict[str, Any]) -> Path:
-    """Write JSON beside, then rename; raises InputError where the folder cannot be written."""
-    beside = file.with_name(f".{file.name}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(measurement, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}; name another folder with --out") from error
-    return beside.replace(file)
+    """Write JSON whole or not at all; raises InputError where the folder cannot be written."""
+    return write_file(file, json.dumps(measurement, indent=2) + "\n", mend="name another folder with --out")
