@@ -21,8 +21,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
 
-from gckpl_ros.io.bag import BagReader
-from gckpl_ros.io.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.bag import BagReader
+from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
 
 SHARE = Path(get_package_share_directory("gckpl_ros"))
 ARGUMENTS = [
