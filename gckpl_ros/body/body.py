@@ -1,6 +1,6 @@
-"""Parametric bodies M(betas, pose) -> vertices, joints, keypoints: the protocol, and the body that ships (Anny)."""
+"""Parametric bodies M(betas, pose) -> vertices, joints, keypoints: the body that ships (Anny), and the user's SMPL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gckpl_ros.body.kinematics import JOINT, JOINTS, PARENTS, forward_kinematics
-from gckpl_ros.files import load_arrays
+from gckpl_ros.errors import InputError
+from gckpl_ros.files import array_names, load_arrays
 from gckpl_ros.skeleton import INDEX, KEYPOINTS
 
 # Which body part each vertex belongs to: the ground truth of GC-KPL's segmentation W.
@@ -194,15 +195,91 @@ def move(posed: Posed, offset: Float[Tensor, "b 3"]) -> Posed:
     return replace(posed, vertices=posed.vertices + by, joints=posed.joints + by, keypoints=posed.keypoints + by)
 
 
-def load_body(path: str | Path | None = None, device: torch.device | str = "cpu") -> Body:
-    """The body that ships, or one from a file: baked by bake_body.py, or an SMPL .npz; raises InputError."""
-    from gckpl_ros.body.smpl import SmplBody, is_smpl
-
-    if path is None:
-        return AnnyBody(device=device)
-    return SmplBody(Path(path), device) if is_smpl(Path(path)) else AnnyBody(Path(path), device)
-
-
 def keypoints(joints: Float[Tensor, "b j 3"], head: Float[Tensor, "b 2 3"]) -> Float[Tensor, "b 14 3"]:
     """Keypoints in order, from the joints and from `head`: nose and head centre."""
     return torch.cat([head[:, :1], joints[:, LIMB_JOINTS], head[:, 1:]], 1)
+
+
+# SMPL from the user's own .npz: pose blend shapes, blend skinning (Loper et al. 2015, equations 2 to 10). The model
+# file is not free to redistribute and does not ship. A .pkl of the first release must be converted to .npz.
+
+_SMPL_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
+NOSE_VERTEX = 332  # of SMPL's topology, as in smplx.vertex_ids
+_SMPL_JOINTS = (*JOINTS, "left_hand", "right_hand")
+_SMPL_PARENTS = (*PARENTS, 20, 21)
+_SMPL_ABOVE = [max(parent, 0) for parent in _SMPL_PARENTS]
+_SMPL_HEAD = JOINTS.index("head")
+
+
+def is_smpl(path: Path) -> bool:
+    """Whether the .npz looks like an SMPL model; raises InputError when it is no .npz."""
+    return "J_regressor" in array_names(path)
+
+
+class SmplBody:
+    """SMPL with hands at rest; the head centre is the mean of the head's vertices, the nose is vertex 332."""
+
+    def __init__(self, path: Path, device: torch.device | str = "cpu", num_betas: int = 10) -> None:
+        """Read the .npz; raises InputError when an array is missing or of another model's shape."""
+        data = load_arrays(path, *_SMPL_KEYS)
+        _check_smpl(data, path)
+        put = {key: torch.as_tensor(value.astype(np.float32), device=device) for key, value in data.items()}
+        self.faces: Tensor = put["f"].long()
+        self._template: Tensor = put["v_template"].T.reshape(1, -1)
+        self._shape: Tensor = put["shapedirs"][..., :num_betas].permute(2, 1, 0).flatten(1)
+        self._pose: Tensor = put["posedirs"].permute(2, 1, 0).flatten(1)
+        self._regressor: Tensor = put["J_regressor"].T.contiguous()
+        self._weights: Tensor = put["weights"].T.contiguous()
+        self._head: Tensor = put["weights"].argmax(1) == _SMPL_HEAD
+        self._nose = min(NOSE_VERTEX, len(put["v_template"]) - 1)
+        rest, joints = put["v_template"], put["J_regressor"] @ put["v_template"]
+        landmarks = keypoints(joints[None], self._landmarks(rest.T[None]))[0]
+        self.parts: Tensor = label_vertices(put["weights"], _SMPL_JOINTS, rest, landmarks)
+
+    def sample_betas(self, n: int, generator: torch.Generator) -> Float[Tensor, "n s"]:
+        """Shapes from the unit normal distribution that SMPL's shape space is scaled to, within 2.5 sigma."""
+        betas = torch.randn(n, len(self._shape), generator=generator, device=generator.device)
+        return betas.clamp(-2.5, 2.5).to(self._shape.device)
+
+    def __call__(
+        self, betas: Float[Tensor, "b s"], pose: Float[Tensor, "b 22 3 3"], translation: Float[Tensor, "b 3"]
+    ) -> Posed:
+        """Pose bodies: local rotations relative to the T-pose (0 is global), pelvis position in metres."""
+        identity = torch.eye(3, device=pose.device, dtype=pose.dtype)
+        pose = torch.cat([pose, identity.expand(len(pose), 2, 3, 3)], 1)
+        flat = torch.addmm(self._template, betas, self._shape)
+        shaped = flat.view(len(betas), 3, -1)
+        joints = (shaped @ self._regressor).transpose(1, 2)
+        bent = torch.addmm(flat, (pose[:, 1:] - identity).flatten(1), self._pose).view_as(shaped)
+        rotations, positions = forward_kinematics(pose, joints - joints[:, _SMPL_ABOVE], translation, _SMPL_PARENTS)
+        shifts = positions - (rotations @ joints[..., None])[..., 0]
+        vertices = skin(bent, self._weights, rotations, shifts)
+        head = self._landmarks(vertices.transpose(1, 2))
+        positions = positions[:, : len(JOINTS)]
+        return Posed(vertices, positions, keypoints(positions, head))
+
+    def _landmarks(self, vertices: Float[Tensor, "b 3 v"]) -> Float[Tensor, "b 2 3"]:
+        return torch.stack([vertices[..., self._nose], vertices[..., self._head].mean(2)], 1)
+
+
+def _check_smpl(data: Mapping[str, np.ndarray], path: Path) -> None:
+    v, j = data["weights"].shape[0], len(_SMPL_JOINTS)
+    expected = {
+        "v_template": (v, 3),
+        "weights": (v, j),
+        "J_regressor": (j, v),
+        "posedirs": (v, 3, 9 * (j - 1)),
+        "kintree_table": (2, j),
+    }
+    for key, shape in expected.items():
+        if data[key].shape != shape:
+            raise InputError(f"{path}: {key} has shape {data[key].shape}, SMPL's is {shape}; SMPL-H/X are not read")
+    if tuple(data["kintree_table"][0, 1:].tolist()) != _SMPL_PARENTS[1:]:
+        raise InputError(f"{path}: kintree_table is not SMPL's")
+
+
+def load_body(path: str | Path | None = None, device: torch.device | str = "cpu") -> Body:
+    """The body that ships, or one from a file: baked by bake_body.py, or an SMPL .npz; raises InputError."""
+    if path is None:
+        return AnnyBody(device=device)
+    return SmplBody(Path(path), device) if is_smpl(Path(path)) else AnnyBody(Path(path), device)

@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gckpl_ros.body.body import load_body
+from gckpl_ros.body.body import NOSE_VERTEX, SmplBody, load_body
 from gckpl_ros.body.kinematics import JOINT, PARENTS
-from gckpl_ros.body.smpl import NOSE_VERTEX, SmplBody
 from gckpl_ros.errors import InputError
 from gckpl_ros.skeleton import INDEX
 

@@ -12,7 +12,7 @@ from gckpl_ros.body.kinematics import JOINT, JOINTS, NUM_JOINTS
 from gckpl_ros.errors import InputError
 from gckpl_training.motion import files as bvh
 from gckpl_training.motion import read_motion
-from gckpl_training.motion.library import read_mocap
+from gckpl_training.motion.files import read_mocap
 
 SQRT_HALF = 0.5**0.5
 

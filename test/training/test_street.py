@@ -14,9 +14,8 @@ from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training.commands import sim
 from gckpl_training.scene.meshes import Meshes
-from gckpl_training.street import NOBODY, Scan, Street
+from gckpl_training.street import NOBODY, Scan, Street, recording
 from gckpl_training.street.people import STEP_S, advance
 from gckpl_training.street.street import sensor_pose
 from gckpl_training.street.terrain import Ground, box, car, tree
@@ -153,16 +152,16 @@ def test_a_negative_seed_is_refused():
 
 def test_recording_holds_cloud_truth_transforms_and_detections(tmp_path: Path, scans: Sequence[Scan]):
     out = tmp_path / "street.mcap"
-    sim.main(out, "spinner16", SECONDS, 3, True)
+    recording.write_street(out, "spinner16", SECONDS, 3, detections=True)
     transforms, clouds, truths, detections = TransformBuffer(), [], [], []
     with BagReader(out) as bag:
         for record in bag.records(bag.topics):
             message = bag.decode(record)
             if record.topic.startswith("/tf"):
                 transforms.add(message, static=record.topic == "/tf_static")
-            elif record.topic == sim.CLOUD:
+            elif record.topic == recording.CLOUD:
                 clouds.append(message)
-            elif record.topic == sim.TRUTH:
+            elif record.topic == recording.TRUTH:
                 truths.append(from_skeleton_array(message))
             else:
                 detections.append(message)
@@ -171,11 +170,11 @@ def test_recording_holds_cloud_truth_transforms_and_detections(tmp_path: Path, s
     assert np.allclose(truths[2].tracks.skeletons.keypoints, scans[2].keypoints)
     T = transforms.lookup("odom", "lidar", scans[2].cloud.stamp_ns)
     assert np.allclose(T, scans[2].T_odom_sensor, atol=1e-6)
-    assert 1 <= len(detections[0].detections) <= np.sum(scans[0].points_per_person >= sim.MIN_POINTS)
+    assert 1 <= len(detections[0].detections) <= np.sum(scans[0].points_per_person >= recording.MIN_POINTS)
 
 
 def test_visibility_of_truth_is_whether_a_return_lies_on_the_part(scans: Sequence[Scan]):
-    seen = sim.truth(scans[0]).tracks.skeletons.visibility
+    seen = recording.truth(scans[0]).tracks.skeletons.visibility
     for row in range(len(seen)):
         parts = set(scans[0].part[scans[0].person == row].tolist()) - {BACKGROUND}
         assert set(np.flatnonzero(seen[row]).tolist()) == parts
@@ -183,5 +182,5 @@ def test_visibility_of_truth_is_whether_a_return_lies_on_the_part(scans: Sequenc
 
 def test_recordings_of_one_seed_are_the_same_bytes(tmp_path: Path):
     for name in ("a", "b"):
-        sim.main(tmp_path / name / "street.mcap", "spinner16", 0.2, 7)
+        recording.write_street(tmp_path / name / "street.mcap", "spinner16", 0.2, 7)
     assert (tmp_path / "a" / "street.mcap").read_bytes() == (tmp_path / "b" / "street.mcap").read_bytes()

@@ -6,16 +6,13 @@ from typing import Any
 import torch
 
 from gckpl_ros.estimate.checkpoint import load_network
-from gckpl_training.learn.stage1 import Stage1Config
 from gckpl_training.learn.validate import Validation
 from gckpl_training.simulate.crops import CropConfig
 
 
 def accuracy_rows(weights: str = "", mocap: Path | None = None, people: int = 2000) -> list[dict[str, Any]]:
     """Errors in cm by number of points on the person, all people last."""
-    device = torch.device("cpu")
-    config = Stage1Config(validation_people=people, crops=CropConfig(mocap=mocap))
-    figures = Validation(config, device)(load_network(weights))
+    figures = Validation(CropConfig(mocap=mocap), people, torch.device("cpu"))(load_network(weights))
     bins = dict.fromkeys(key.split("/")[1] for key in figures if key.startswith("by_points/"))
     whole = _row("all", figures, "") | {
         "PCK_10cm_%": round(100 * figures["pck/0.1"], 1),

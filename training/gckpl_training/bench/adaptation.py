@@ -20,7 +20,8 @@ from gckpl_ros.config import Config
 from gckpl_ros.evaluate.metrics import Errors
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud
-from gckpl_training.motion.library import MotionLibrary, read_mocap
+from gckpl_training.motion.files import read_mocap
+from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.simulate import wild
 from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 

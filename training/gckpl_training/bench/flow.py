@@ -97,7 +97,8 @@ def still(crowd: Crowd) -> tuple[Flow, Flow]:
 @torch.inference_mode()
 def method_rows(name: str, method: Method, crowds: list[Crowd]) -> list[dict[str, Any]]:
     """Figures of one method; its time is the median for ten people at once."""
-    durations, measured = [], []
+    durations: list[float] = []
+    measured: list[Errors] = []
     for crowd in crowds:
         start = perf_counter()
         flows = method(crowd)

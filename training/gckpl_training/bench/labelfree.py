@@ -208,7 +208,7 @@ def labelfree_result(
     """Both tables and the ablation from each start, and their summary, as docs/benchmarks/labelfree.json holds them."""
     scale, place = SMALL if small else Scale(), folder / ("small" if small else "full")
     rows = {start: start_rows(Runs(start, mocap, place, scale)) for start in starts}
-    summaries = {start: summary(found, scale) for start, found in rows.items()}
+    summaries: dict[str, Any] = {start: summary(found, scale) for start, found in rows.items()}
     return {**summaries, "rows": [row for found in rows.values() for row in found]}
 
 

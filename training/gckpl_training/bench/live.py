@@ -21,8 +21,8 @@ from gckpl_ros.io.messages.skeletons import stamp_ns, to_header
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes, Cloud
 from gckpl_training.bench.speed import crowd
-from gckpl_training.commands.sim import detection_message
 from gckpl_training.lidar import sensor
+from gckpl_training.street.recording import detection_message
 
 LIDAR: Final = "os1_128"
 POINTS: Final = 120_000

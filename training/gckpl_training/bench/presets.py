@@ -9,7 +9,7 @@ from typing import Any, Final
 from gckpl_ros.commands.evaluate import measure
 from gckpl_ros.config import load_config
 from gckpl_ros.io.recording.replay import replay
-from gckpl_training.commands.sim import main as simulate
+from gckpl_training.street.recording import write_street
 
 CONFIG: Final = Path(__file__).parents[3] / "config"
 PRESETS: Final = {
@@ -32,7 +32,7 @@ def _sensor_rows(sensor: str, seconds: float) -> list[dict[str, Any]]:
     with TemporaryDirectory() as name:
         streets = [Path(name) / f"{seed}.mcap" for seed in STREETS]
         for seed, street in zip(STREETS, streets, strict=True):
-            simulate(street, sensor, seconds, seed)
+            write_street(street, sensor, seconds, seed)
         files = {"defaults": None, PRESETS[sensor]: CONFIG / f"{PRESETS[sensor]}.param.yaml"}
         return [{"sensor": sensor, "parameters": name, **_figures(streets, file)} for name, file in files.items()]
 

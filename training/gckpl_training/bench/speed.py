@@ -20,6 +20,7 @@ from gckpl_ros.types import Boxes, Cloud
 from gckpl_training.lidar import SENSORS, Sensor, scan, sensor
 from gckpl_training.motion.procedural import sample_poses
 from gckpl_training.simulate.crops import CropConfig, CropSource, detector_boxes
+from gckpl_training.street.recording import write_street
 
 RANGES_M: Final = (5.0, 10.0, 20.0, 30.0)
 PEOPLE: Final = (1, 2, 6, 16, 32)
@@ -95,7 +96,7 @@ def ground_returns(model: Sensor) -> Float32[np.ndarray, "n 3"]:
 def replay_rows(recording: Path | None = None, weights: str = "") -> list[dict[str, Any]]:
     """A whole replay, reading and writing included: frames per second, and medians of each stage in ms."""
     with TemporaryDirectory() as folder:
-        source = recording or _street(Path(folder) / "street.mcap")
+        source = recording or write_street(Path(folder) / "street.mcap")
         # the simulated sensor moves: people are tracked in the fixed frame of its recording
         config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": "" if recording else "odom"}})
         start = perf_counter()
@@ -111,13 +112,6 @@ def replay_rows(recording: Path | None = None, weights: str = "") -> list[dict[s
             **stages,
         }
     ]
-
-
-def _street(file: Path) -> Path:
-    from gckpl_training.commands import sim
-
-    sim.main(out=file)
-    return file
 
 
 def _median_s(call: Callable[[], object], repeats: int) -> float:

@@ -14,7 +14,7 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import evaluate
 from gckpl_ros.view.report import write_report
-from gckpl_training.commands import sim
+from gckpl_training.street.recording import write_street
 from gckpl_training.street.report import replay_scenes, summarise, with_truth
 
 MIN_POINTS = 8  # people with fewer returns need not be found
@@ -37,7 +37,7 @@ def main(
     settings, console = load_config(config, ("track.frame=odom", *overrides)), Console()
     street, skeletons = out / "street.mcap", out / "skeletons.mcap"
     with _step(console, "simulate"):
-        sim.main(out=street, seconds=seconds, seed=seed)
+        write_street(street, seconds=seconds, seed=seed)
     with _step(console, "replay"):
         scenes, replayed = replay_scenes(street, skeletons, settings, console, viz)
     with _step(console, "measure"):

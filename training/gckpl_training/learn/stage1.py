@@ -112,7 +112,7 @@ class Stage1:
         return result
 
     def _lead(self) -> dict[str, float]:
-        out, validation = self.config.out, Validation(self.config, self.device)
+        out, validation = self.config.out, Validation(self.config.crops, self.config.validation_people, self.device)
         (out / "config.json").write_text(json.dumps(asdict(self.config), indent=1, default=str) + "\n")
         with SummaryWriter(out / "tensorboard") as log, Progress(transient=True) as progress:
             bar = progress.add_task("stage 1", total=self.config.steps, completed=self.step)
@@ -130,7 +130,9 @@ class Stage1:
 
     def finish(self, validation: Validation) -> dict[str, float]:
         """Calibrate the averaged network on held-out crops that validation does not use, write it, measure it."""
-        calibrate(self.averaged, held_out(self.config, self.device, CALIBRATION_SEED))
+        calibrate(
+            self.averaged, held_out(self.config.crops, self.config.validation_people, self.device, CALIBRATION_SEED)
+        )
         save_network(self.config.out / "final.safetensors", self.averaged, self.config.provenance(self.step))
         return validation(self.averaged)
 

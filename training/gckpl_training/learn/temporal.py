@@ -19,7 +19,8 @@ from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import estimate_with_tokens
 from gckpl_ros.learn.temporal import Glimpses, TemporalConfig, TemporalNetwork, save_temporal
 from gckpl_training.learn.stage1 import commit
-from gckpl_training.motion.library import MotionLibrary, ProceduralMotions, read_mocap
+from gckpl_training.motion.files import read_mocap
+from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
 from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 
 # The settings of the temporal teacher's training; kept beside the weights of every run.

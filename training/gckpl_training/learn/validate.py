@@ -1,7 +1,5 @@
 """Measures a network on people, motions and sensors that training never saw, and calibrates its confidence."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,26 +7,23 @@ from torch import Tensor
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import keypoint_table
 from gckpl_ros.people.batch import CropBatch
-from gckpl_training.simulate.crops import CropSource
-
-if TYPE_CHECKING:
-    from gckpl_training.learn.stage1 import Stage1Config
+from gckpl_training.simulate.crops import CropConfig, CropSource
 
 VALIDATION_SEED = 20_231
 CALIBRATION_SEED = 20_232
 
 
-def held_out(config: "Stage1Config", device: torch.device, seed: int) -> list[CropBatch]:
+def held_out(crops: CropConfig, people: int, device: torch.device, seed: int) -> list[CropBatch]:
     """Crops of the validation split: same seed, same crops, whatever the training does."""
-    source = CropSource(config.crops, seed, device, split="val")
-    return source.draw(config.validation_people).split(256, source.generator)
+    source = CropSource(crops, seed, device, split="val")
+    return source.draw(people).split(256, source.generator)
 
 
 class Validation:
     """Measures networks on one fixed set of held-out crops."""
 
-    def __init__(self, config: "Stage1Config", device: torch.device) -> None:
-        self.batches = held_out(config, device, VALIDATION_SEED)
+    def __init__(self, crops: CropConfig, people: int, device: torch.device) -> None:
+        self.batches = held_out(crops, people, device, VALIDATION_SEED)
 
     def __call__(self, network: KeypointNetwork) -> dict[str, float]:
         """The figures of ``keypoint_table`` (metres), and part accuracy over all points."""

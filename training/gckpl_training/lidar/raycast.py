@@ -317,6 +317,7 @@ def _pairs(found: Triangles, rays: Rays, window: _Window, first: int, stop: int,
 
 def _listed(rays: Rays, triangle: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """The rays of each cell, for a pattern that is a list of directions."""
+    assert rays.order is not None and rays.start is not None and rays.size is not None
     size = rays.size.index_select(0, cell)
     pair = torch.repeat_interleave(torch.arange(len(cell), device=cell.device), size)
     begin = (rays.start.index_select(0, cell) - (size.cumsum(0) - size)).index_select(0, pair)

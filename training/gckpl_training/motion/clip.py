@@ -1,14 +1,11 @@
 """A recorded motion, and resampling it to another frame rate."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from gckpl_ros.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,3 @@ def slerp(
     """Rotations on the shortest way from `start` to `end`."""
     way = roma.rotmat_to_rotvec(start.mT @ end)
     return start @ roma.rotvec_to_rotmat(way * fraction[..., None])
-
-
-def read_motion(path: str | Path) -> list[Clip]:
-    """Clips of a .bvh file, an AMASS .npz, a packed set (.npz), or a folder with such files; raises InputError."""
-    from gckpl_training.motion import files as amass
-    from gckpl_training.motion import files as bvh
-    from gckpl_training.motion import library as mocap
-
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".bvh", ".npz"))
-        if not files:
-            raise InputError(f"no .bvh or .npz file in {path}")
-        return [clip for file in files for clip in read_motion(file)]
-    if path.suffix.lower() == ".bvh":
-        return [bvh.read_bvh(path)]
-    return mocap.read_mocap(path) if mocap.is_packed(path) else [amass.read_amass(path)]

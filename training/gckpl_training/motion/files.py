@@ -1,4 +1,4 @@
-"""BVH: the hierarchy text, its forward kinematics in the file's own axes, and the way to SMPL's 22 joints."""
+"""Motion files: BVH (text, kinematics in its own axes, the way to SMPL's 22 joints), AMASS, packed motion capture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,3 +271,45 @@ def read_amass(path: str | Path) -> Clip:
     vectors = torch.from_numpy(poses[:, : 3 * NUM_JOINTS].copy()).unflatten(1, (NUM_JOINTS, 3))
     translation = torch.from_numpy(trans) + torch.tensor(PELVIS_M)
     return Clip(roma.rotvec_to_rotmat(vectors), translation, fps, path.stem, path.parent.name)
+
+
+# The packed motion capture set: many clips in one .npz, quaternions (w first) of SMPL's 22 joints.
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether the .npz holds a packed set; raises InputError when it is no .npz."""
+    return "quat_wxyz" in array_names(path)
+
+
+def read_mocap(path: str | Path, split: str | None = None) -> list[Clip]:
+    """Clips of a packed set, all or one split ("train", "val"); raises InputError when keys are missing."""
+    data = load_arrays(path, "quat_wxyz", "trans", "start", "name", "subject", "split", "fps", "joint_names")
+    if tuple(data["joint_names"].tolist()) != JOINTS:
+        raise InputError(f"{path}: joint_names are not SMPL's 22 joints")
+    quat = torch.from_numpy(data["quat_wxyz"].astype(np.float32))
+    pose = roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quat)))
+    translation = torch.from_numpy(data["trans"].astype(np.float32))
+    spans = list(zip(data["start"][:-1].tolist(), data["start"][1:].tolist(), strict=True))
+    clips = [
+        Clip(pose[a:b], translation[a:b], float(fps), str(name), str(subject), str(part))
+        for (a, b), fps, name, subject, part in zip(
+            spans, data["fps"], data["name"], data["subject"], data["split"], strict=True
+        )
+        if split is None or part == split
+    ]
+    if not clips:
+        raise InputError(f"{path} has no clip in split '{split}'; it has {sorted(set(data['split'].tolist()))}")
+    return clips
+
+
+def read_motion(path: str | Path) -> list[Clip]:
+    """Clips of a .bvh file, an AMASS .npz, a packed set (.npz), or a folder with such files; raises InputError."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".bvh", ".npz"))
+        if not files:
+            raise InputError(f"no .bvh or .npz file in {path}")
+        return [clip for file in files for clip in read_motion(file)]
+    if path.suffix.lower() == ".bvh":
+        return [read_bvh(path)]
+    return read_mocap(path) if is_packed(path) else [read_amass(path)]

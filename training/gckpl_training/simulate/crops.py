@@ -15,7 +15,8 @@ from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import Returns, Sensor, scan, sensor
 from gckpl_training.lidar.effects import sensor_noise
-from gckpl_training.motion.library import MotionLibrary, read_mocap
+from gckpl_training.motion.files import read_mocap
+from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.motion.procedural import sample_poses
 from gckpl_training.scene import Wardrobe, sample_outfit
 from gckpl_training.scene.surroundings import Surroundings

@@ -7,7 +7,8 @@ carried things, rough ground, what hides people, boxes as a detector gives them 
 from pathlib import Path
 from typing import Final
 
-from gckpl_training.motion.library import MotionLibrary, read_mocap
+from gckpl_training.motion.files import read_mocap
+from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 
 SENSOR: Final = "spinner32"

@@ -13,8 +13,8 @@ from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant, Publish
 from gckpl_ros.io.dds.stop import Stop
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes
-from gckpl_training.commands.sim import STATIC, messages, static_transforms, topics
-from gckpl_training.street import Scan
+from gckpl_training.street.recording import STATIC, messages, static_transforms, topics
+from gckpl_training.street.street import Scan
 
 _MOST_HZ = 100.0
 

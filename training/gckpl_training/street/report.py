@@ -17,7 +17,8 @@ from gckpl_ros.io.live.sample import Sample
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.replay import Options, replay
+from gckpl_ros.io.recording.replay import replay
+from gckpl_ros.io.recording.replay_input import Options
 from gckpl_ros.io.recording.summary import Summary as Replayed
 from gckpl_ros.types import Frame
 from gckpl_ros.view.report import Figure, Summary
