@@ -18,6 +18,13 @@ FOLDERS = {"gckpl_ros": ROOT / "gckpl_ros", "gckpl_training": ROOT / "training/g
 RUNTIME = sorted(FOLDERS["gckpl_ros"].rglob("*.py"))
 SOURCES = RUNTIME + sorted(FOLDERS["gckpl_training"].rglob("*.py"))
 
+TRAINING = sorted(FOLDERS["gckpl_training"].rglob("*.py"))
+MODULES = {
+    ".".join((package, *file.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__"): file
+    for package, folder in FOLDERS.items()
+    for file in folder.rglob("*.py")
+}
+
 # What each part of the runtime may import of the others; training may import all of them.
 VOCABULARY = {"skeleton", "types", "config", "errors", "files"}
 STAGES = {"people", "detect", "estimate", "track"}
@@ -44,15 +51,29 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
+# What each part of training may import of the others.
+ALLOWED_TRAINING = {
+    "motion": set(),
+    "lidar": set(),
+    "scene": set(),
+    "simulate": {"motion", "lidar", "scene"},
+    "data": {"simulate"},
+    "learn": {"motion", "simulate", "data"},
+    "street": {"motion", "lidar", "scene"},
+    "bench": {"motion", "lidar", "scene", "simulate", "data", "learn", "street"},
+    "commands": {"learn", "street", "bench"},
+    "bake_body": set(),
+    "__init__": set(),
+}
 SILENT = VOCABULARY | STAGES | {"body", "learn", "adapt", "pipeline"}
 ROS = {"rclpy", "launch", "launch_ros", "tf2_ros", "tf2_msgs", "sensor_msgs", "geometry_msgs", "std_msgs", "std_srvs"}
 ROS |= {"visualization_msgs", "vision_msgs", "diagnostic_msgs", "rosidl_runtime_py", "ament_index_python"}
 ROS |= {"tf_transformations", "rcl_interfaces", "lifecycle_msgs", "sensor_msgs_py", "hri_msgs"}
 
 
-def part(path: Path) -> str:
-    """The folder of the runtime that a file belongs to, or the file itself at the top."""
-    return path.relative_to(FOLDERS["gckpl_ros"]).parts[0].removesuffix(".py")
+def part(path: Path, package: str = "gckpl_ros") -> str:
+    """The folder of a package that a file belongs to, or the file itself at the top."""
+    return path.relative_to(FOLDERS[package]).parts[0].removesuffix(".py")
 
 
 @cache
@@ -80,14 +101,34 @@ def offenders(paths: list[Path], forbidden: Callable[[str], bool]) -> list[tuple
 def test_the_parts_have_an_order() -> None:
     order = list(TopologicalSorter(ALLOWED).static_order())
     assert order.index("types") < order.index("track") < order.index("pipeline") < order.index("io")
+    training = list(TopologicalSorter(ALLOWED_TRAINING).static_order())
+    assert training.index("motion") < training.index("simulate") < training.index("learn") < training.index("bench")
 
 
-def test_runtime_imports_only_what_its_part_may() -> None:
+@pytest.mark.parametrize(
+    ("package", "paths", "allowed"),
+    [("gckpl_ros", RUNTIME, ALLOWED), ("gckpl_training", TRAINING, ALLOWED_TRAINING)],
+)
+def test_files_import_only_what_their_part_may(package: str, paths: list[Path], allowed: dict[str, set[str]]) -> None:
     wrong = {}
-    for path in RUNTIME:
-        parts = {module.split(".")[1] for module in imported(path) if module.startswith("gckpl_ros.")}
-        wrong[name(path)] = parts - ALLOWED[part(path)] - {part(path)}
+    for path in paths:
+        parts = {module.split(".")[1] for module in imported(path) if module.startswith(f"{package}.")}
+        wrong[name(path)] = parts - allowed[part(path, package)] - {part(path, package)}
     assert {file: parts for file, parts in wrong.items() if parts} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports within functions count as well: two modules that need each other are one."""
+    graph = {module: {found for found in _modules(file) if found != module} for module, file in MODULES.items()}
+    assert "gckpl_ros.skeleton" in graph["gckpl_ros.types"]
+    list(TopologicalSorter(graph).static_order())
+
+
+def _modules(file: Path) -> Iterator[str]:
+    """The modules of ours that a file imports."""
+    for found in imported(file):
+        if found in MODULES or (found := found.rpartition(".")[0]) in MODULES:
+            yield found
 
 
 def test_runtime_never_imports_training() -> None:
