@@ -3,36 +3,42 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
+TEST_READY := $(VENV)/.ready-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: demo test lint format tables params clean help
 
-demo: $(READY)  ## simulate a street, replay it, write a report with pictures to out/demo
+demo: $(DEMO_READY)  ## simulate a street, replay it, write a report with pictures to out/demo
 	$(BIN)/gckpl demo --out $(OUT)
 
 test: lint  ## lint, types, every test, coverage of the runtime
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --cov --cov-report term:skip-covered
 
-lint: $(READY)  ## ruff (rules and format) and mypy
+lint: $(TEST_READY)  ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)  ## let ruff mend what it can
+format: $(TEST_READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tables: $(READY)  ## write the tables of README.md and docs/ from docs/benchmarks/*.json and the code
-	$(BIN)/python -m gckpl_training.tables
+tables: $(DEMO_READY)  ## write the tables of README.md and docs/ from docs/benchmarks/*.json and the code
+	$(BIN)/python -m gckpl_training.bench.tables
 
-params: $(READY)  ## write config/gckpl.param.yaml from the defaults in gckpl_ros/config.py
+params: $(DEMO_READY)  ## write config/gckpl.param.yaml from the defaults in gckpl_ros/config.py
 	$(BIN)/gckpl config --style ros > config/gckpl.param.yaml.tmp
 	mv config/gckpl.param.yaml.tmp config/gckpl.param.yaml
 
-$(READY): setup.py constraints.txt .ci/setup
-	@.ci/setup $(PYTHON) $(VENV)
+# Two stages, for the demo needs neither the test tools nor the system libraries of open3d.
+$(DEMO_READY): setup.py constraints.txt .ci/setup
+	@.ci/setup demo $(PYTHON) $(VENV)
+	@touch $@
+
+$(TEST_READY): $(DEMO_READY)
+	@.ci/setup test $(PYTHON) $(VENV)
 	@touch $@
 
 clean:  ## remove the environment, caches and outputs
