@@ -1,26 +1,22 @@
-"""The one path from a cloud to tracked skeletons; node, replay and evaluation all call it."""
+"""The one path from a cloud to tracked skeletons: detect, crop, estimate, track."""
 
+from collections.abc import Collection
 from time import perf_counter_ns
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
-from gckpl_ros.adapt import Adapter, NoAdapter
-from gckpl_ros.adapt.guard import Anchors
-from gckpl_ros.adapt.trainer import default_teacher
 from gckpl_ros.config import Config
 from gckpl_ros.detect import Detector, NoDetector
 from gckpl_ros.estimate.estimator import Estimator
+from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
 from gckpl_ros.track import NoTracker, Tracker
-from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts, Tracks, TrackState
+from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts, Sample
 
 
 class Pipeline:
-    """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps.
-
-    ``adapter`` learns beside that, if somebody lets it work: its thread, or whoever replays.
-    """
+    """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps."""
 
     def __init__(self, config: Config) -> None:
         """Load the network; raises InputError when its weights cannot be used."""
@@ -28,37 +24,35 @@ class Pipeline:
         self._estimator = Estimator.load(config.estimate)
         self._detector = _detector(config)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
-        self.adapter = _adapter(config, self._estimator)
 
-    def process(
-        self,
-        cloud: Cloud,
-        boxes: Boxes | None = None,
-        T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None,
-        parts: bool = False,
-    ) -> Frame:
-        """People of one cloud. Boxes None: the built-in detector; T None: the cloud's own frame is the fixed one.
+    @property
+    def network(self) -> KeypointNetwork:
+        """The network in use; another one of the same kind may take its place between two frames."""
+        return self._estimator.network
 
-        ``parts``: the frame also tells the body part of every point.
-        """
+    @network.setter
+    def network(self, network: KeypointNetwork) -> None:
+        self._estimator.network = network
+
+    def process(self, sample: Sample, wanted: Collection[str] = ()) -> Frame:
+        """People of one cloud. ``wanted``: what costs time and is made only for those who take it, by name: parts."""
         watch = _Stopwatch()
-        T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
+        cloud, boxes, T_fixed_cloud = sample.cloud, sample.boxes, sample.pose
         least = self._config.detect.min_confidence if boxes is None else 0.0
         boxes = self._detector(cloud, T_fixed_cloud) if boxes is None else boxes
         watch.lap("detect")
         boxes, beyond = _nearest(boxes, cloud, self._config.estimate.max_people)
         crops, kept, dropped = crop(cloud, boxes, self._config.crop)
         watch.lap("crop")
-        self._estimator.network = self.adapter.update() or self._estimator.network
         estimate = self._estimator(crops)
         sure = estimate.skeletons.confidence.mean(axis=1) >= least
         watch.lap("estimate")
+        people = crops[sure]
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
-        self._show(crops[sure], tracks, cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
         dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
-        labelled = _parts(crops[sure], estimate.parts[sure]) if parts else None
-        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, labelled, watch.laps_ms, dropped)
+        parts = _parts(people, estimate.parts[sure]) if "parts" in wanted else None
+        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
 
     def warm_up(self) -> None:
         """Estimate people made of nothing, so that the first cloud need not wait for the device to get ready."""
@@ -74,29 +68,16 @@ class Pipeline:
             self._detector = _detector(config)
         self._detector.configure(config.detect)
         self._tracker.configure(config.track)
-        self.adapter.configure(config)
         self._config = config
 
     def reset(self) -> None:
         """Forget everybody, as before the first cloud; ids are not used again."""
         self._detector.reset()
         self._tracker.reset()
-        self.adapter.end_tracks()
-
-    def _show(self, crops: Crops, tracks: Tracks, stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> None:
-        """The adapter sees those whom the tracker knows (trackers keep the order of those they are given)."""
-        known = tracks.states[: len(crops)] == TrackState.TRACKED
-        self.adapter.observe(crops[known], tracks.ids[: len(crops)][known], stamp_ns, T_fixed_cloud)
 
 
 def _detector(config: Config) -> Detector | NoDetector:
     return Detector(config.detect) if config.detect.enabled else NoDetector()
-
-
-def _adapter(config: Config, estimator: Estimator) -> Adapter | NoAdapter:
-    if not config.adapt.enabled:
-        return NoAdapter()
-    return Adapter(config, estimator.network, estimator.device, default_teacher(config), Anchors.load())
 
 
 class _Stopwatch:

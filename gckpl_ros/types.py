@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from gckpl_ros.skeleton import NUM_KEYPOINTS
 
@@ -80,6 +80,12 @@ class Crops:
         chosen = (getattr(self, field.name)[index] for field in fields(self))
         return Crops(*chosen)
 
+    @staticmethod
+    def empty() -> "Crops":
+        """Nobody."""
+        none = np.zeros(0, np.int64)
+        return Crops(_zeros(0, 0, 3), np.zeros((0, 0), bool), none[:, None][:, :0], _zeros(0, 3), _zeros(0, 3), none)
+
 
 @dataclass(frozen=True)
 class Skeletons:
@@ -136,8 +142,34 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """One input of the pipeline, recorded or live. Boxes None: the built-in detector looks for people.
+
+    ``T_fixed_cloud`` None: the cloud's own frame is the fixed one. ``restarted``: the time has jumped back, nothing
+    from before counts. ``wait_ms``: how long the cloud waited for what belongs to it; 0 in a recording.
+    ``received_ns``: when the cloud was recorded; 0 live.
+    """
+
+    cloud: Cloud
+    boxes: Boxes | None = None
+    T_fixed_cloud: Float64[np.ndarray, "4 4"] | None = None
+    restarted: bool = False
+    decode_ms: float = 0.0
+    wait_ms: float = 0.0
+    received_ns: int = 0
+
+    @property
+    def pose(self) -> Float64[np.ndarray, "4 4"]:
+        """T_fixed_cloud; the identity where the cloud's own frame is the fixed one."""
+        return np.eye(4) if self.T_fixed_cloud is None else self.T_fixed_cloud
+
+
+@dataclass(frozen=True)
 class Frame:
-    """What the pipeline says of one cloud: people, time spent per stage (ms), and what was dropped and why."""
+    """What the pipeline says of one cloud: people, time spent per stage (ms), and what was dropped and why.
+
+    ``people``: the crops of those who were seen; they are the first rows of ``tracks``, in the same order.
+    """
 
     stamp_ns: int
     frame_id: str
@@ -145,6 +177,12 @@ class Frame:
     parts: Parts | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    people: Crops = field(default_factory=Crops.empty)
+
+    def tracked(self) -> tuple[Crops, Int64[np.ndarray, " b"]]:
+        """Crops and ids of those whom the tracker knew and who were seen in this cloud."""
+        known = self.tracks.states[: len(self.people)] == TrackState.TRACKED
+        return self.people[known], self.tracks.ids[: len(self.people)][known]
 
 
 def _zeros(*shape: int) -> np.ndarray:

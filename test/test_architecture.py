@@ -41,9 +41,10 @@ ALLOWED = {
     "body": VOCABULARY | {"people", "learn"},
     "learn": VOCABULARY | {"people", "estimate"},
     "adapt": VOCABULARY | {"people", "estimate", "learn"},
-    "pipeline": VOCABULARY | STAGES | {"adapt"},
+    "pipeline": VOCABULARY | STAGES,
+    "runner": VOCABULARY | {"pipeline", "estimate"},
     "view": VOCABULARY,
-    "io": VOCABULARY | {"pipeline", "view", "adapt"},
+    "io": VOCABULARY | {"pipeline", "runner", "view", "adapt"},
     "evaluate": VOCABULARY | {"people"},
     "commands": VOCABULARY | {"people", "pipeline", "adapt", "io", "evaluate"},
     "weights": set(),
@@ -65,7 +66,7 @@ ALLOWED_TRAINING = {
     "bake_body": set(),
     "__init__": set(),
 }
-SILENT = VOCABULARY | STAGES | {"body", "learn", "adapt", "pipeline"}
+SILENT = VOCABULARY | STAGES | {"body", "learn", "adapt", "pipeline", "runner"}
 ROS = {"rclpy", "launch", "launch_ros", "tf2_ros", "tf2_msgs", "sensor_msgs", "geometry_msgs", "std_msgs", "std_srvs"}
 ROS |= {"visualization_msgs", "vision_msgs", "diagnostic_msgs", "rosidl_runtime_py", "ament_index_python"}
 ROS |= {"tf_transformations", "rcl_interfaces", "lifecycle_msgs", "sensor_msgs_py", "hri_msgs"}

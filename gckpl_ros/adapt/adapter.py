@@ -1,4 +1,4 @@
-"""The online adapter: what pipeline, node and commands see of learning, safe to use from any thread."""
+"""The online adapter: what runner, node and commands see of learning, safe to use from any thread."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,21 +7,19 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import Final, NoReturn
 
-import numpy as np
 import torch
-from jaxtyping import Float64, Int64
 
 from gckpl_ros.adapt.collector import Collector, Seen
 from gckpl_ros.adapt.guard import Anchors
 from gckpl_ros.adapt.pace import Pace
 from gckpl_ros.adapt.state import Activity, AdaptationState, Progress
 from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, Storage
-from gckpl_ros.adapt.trainer import Trainer
+from gckpl_ros.adapt.trainer import Trainer, default_teacher
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import Teacher
-from gckpl_ros.types import Crops
+from gckpl_ros.types import Frame, Sample
 
 # What passes between the threads that estimate and the one that learns, under a lock that is held for moments only.
 
@@ -44,24 +42,22 @@ class Handover:
                 return replace(self._said, state=Activity.FAILED, reason=self._failure)
             return replace(self._said, state=Activity.PAUSED, reason="on request") if self._paused else self._said
 
-    def observe(
-        self, crops: Crops, ids: Int64[np.ndarray, " b"], stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]
-    ) -> None:
-        """Take in the tracked people of one frame; never waits for a step, never raises. (Pipeline calls it.)"""
+    def observe(self, sample: Sample, frame: Frame) -> None:
+        """Take in the tracked people of one frame; never waits for a step, never raises."""
         try:
             with self._lock:
                 if not (self._paused or self._failure):
-                    self._collector.add(crops, ids, stamp_ns, T_fixed_cloud)
+                    self._collector.add(*frame.tracked(), frame.stamp_ns, sample.pose)
         except Exception as error:
             self._fail(error)
 
     def end_tracks(self) -> None:
-        """What comes next does not go on from what came: time restarted. (Pipeline.reset calls it.)"""
+        """What comes next does not go on from what came: time restarted."""
         with self._lock:
             self._collector.end()
 
     def update(self) -> KeypointNetwork | None:
-        """A network to estimate with from now on, each only once. (Pipeline calls it before it estimates.)"""
+        """A network to estimate with from now on, each only once."""
         with self._lock:
             fresh, self._fresh = self._fresh, None
             return fresh
@@ -99,7 +95,7 @@ class Handover:
 
 
 class Adapter(Handover):
-    """Learns beside the pipeline, on its own copy of the network; every method may be called from any thread.
+    """Learns beside the estimation, on its own copy of the network; every method may be called from any thread.
 
     Live: ``start`` its thread, ``stop`` it. Replay: ``keep_pace`` after every cloud, ``stop`` at the end (saves).
     """
@@ -119,7 +115,7 @@ class Adapter(Handover):
             self._begin()
 
     def configure(self, config: Config) -> None:
-        """Take over other values of ``adapt``, but for those that are FIXED. (Pipeline.configure calls it.)"""
+        """Take over other values of ``adapt``, but for those that are FIXED."""
         self._config = self._pace.config = config.adapt
         self._trainer.configure(config.adapt)
 
@@ -257,9 +253,7 @@ class NoAdapter:
 
     status: Final = AdaptationState(Activity.DISABLED)
 
-    def observe(
-        self, crops: Crops, ids: Int64[np.ndarray, " b"], stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]
-    ) -> None:
+    def observe(self, sample: Sample, frame: Frame) -> None:
         """Looks at nothing."""
 
     def end_tracks(self) -> None:
@@ -303,3 +297,11 @@ class NoAdapter:
     def load(self, path: Path | None = None) -> NoReturn:
         """Raises InputError: it is off."""
         raise InputError(_OFF)
+
+
+def load_adapter(config: Config, network: KeypointNetwork) -> Adapter | NoAdapter:
+    """What learns beside the estimation by ``network``, if it is to; raises InputError where it has no teacher."""
+    if not config.adapt.enabled:
+        return NoAdapter()
+    device = next(network.parameters()).device
+    return Adapter(config, network, device, default_teacher(config), Anchors.load())

@@ -1,5 +1,6 @@
 """Live view and recording in rerun: points, boxes, skeletons and the way of each track over time."""
 
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -11,7 +12,7 @@ from jaxtyping import Float32, Float64
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import AtomicFile
 from gckpl_ros.skeleton import CONNECTORS, KEYPOINTS, LIMBS
-from gckpl_ros.types import Boxes, Cloud, Frame, TrackState
+from gckpl_ros.types import Boxes, Cloud, Frame, Sample, TrackState
 from gckpl_ros.view.palette import DARK, RGB, as_array, mix
 
 TRAIL_M = 0.05  # a trail's next point lies at least this far from its last
@@ -54,6 +55,14 @@ class RerunView:
                 self._file.keep()
         finally:
             self._file.drop()
+
+    def wanted(self) -> Collection[str]:
+        """Nothing but people."""
+        return ()
+
+    def write(self, sample: Sample, frame: Frame) -> None:
+        """One instant, as a sink of the runner."""
+        self.log(sample.cloud, frame, sample.boxes, sample.T_fixed_cloud)
 
     def log(
         self,

@@ -1,9 +1,8 @@
 """A small network, simulated truth, and people who walk past."""
 
-import numpy as np
 import pytest
 import torch
-from walkers import crops, crowd, labelled
+from walkers import crowd, labelled, observed
 
 from gckpl_ros.adapt.guard import GUARD_EVERY, Anchors
 from gckpl_ros.config import Config
@@ -45,6 +44,6 @@ def parade():
     def show(observe, frames, people=None, first=0):
         people = crowd(16, speed=2.0) if people is None else people
         for i in range(first, first + frames):
-            observe(crops(people, 0.1 * i), np.arange(len(people)), i * FRAME_NS, np.eye(4))
+            observe(*observed(people, 0.1 * i, i * FRAME_NS))
 
     return show

@@ -1,12 +1,12 @@
 """The adapter as pipeline, node and commands use it: alone, from several threads, and over a restart."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event, Lock
 
-import numpy as np
 import pytest
 import torch
-from walkers import crops, crowd
+from walkers import crops, crowd, observed
 
 from gckpl_ros.adapt import Activity, AdaptationState, Adapter, NoAdapter
 from gckpl_ros.adapt.guard import finite
@@ -135,8 +135,8 @@ def test_a_failure_is_told_and_ends_learning_until_a_reset(adapter, parade):
 
 def test_observing_never_raises(adapter):
     watched = adapter()
-    mixed_up = crops(crowd(2), 0.0)
-    watched.observe(mixed_up, np.arange(5), 0, np.eye(4))
+    sample, frame = observed(crowd(2), 0.0, 0)
+    watched.observe(sample, replace(frame, people=crops(crowd(3), 0.0)))
     assert watched.status.state == Activity.FAILED and watched.status.reason.startswith("IndexError")
 
 
@@ -232,7 +232,7 @@ def test_many_threads_at_once(adapter, tmp_path):
         for _ in range(50):
             with lock:
                 i = next(stamps)
-                busy.observe(crops(people, 0.1 * i), np.arange(12), i * 100_000_000, np.eye(4))
+                busy.observe(*observed(people, 0.1 * i, i * 100_000_000))
             assert finite(busy.update() or busy._trainer.network)
 
     def command():
@@ -256,7 +256,7 @@ def test_many_threads_at_once(adapter, tmp_path):
 def test_no_adapter_does_nothing_and_says_so():
     off = NoAdapter()
     assert off.status == AdaptationState(Activity.DISABLED) and off.update() is None
-    off.observe(crops(crowd(1), 0.0), np.arange(1), 0, np.eye(4))
+    off.observe(*observed(crowd(1), 0.0, 0))
     off.configure(Config())
     off.work(3)
     for quiet in (off.start, off.keep_pace, off.end_tracks, off.stop):

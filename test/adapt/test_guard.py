@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from walkers import into
 
 from gckpl_ros.adapt.collector import Collector, frames_with_next, label, tracklets
 from gckpl_ros.adapt.guard import Guard, anchor_error, finite
@@ -16,7 +17,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def held_out(network, parade):
     collector = Collector(4)
-    parade(collector.add, 4)
+    parade(into(collector), 4)
     return label(collector.take(100), network, SmoothingTeacher(), CPU)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from walkers import into
 
 from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.adapt.guard import anchor_error, finite
@@ -40,7 +41,7 @@ def trained(network, anchors, config, parade):
         trainer = Trainer(config(**values).adapt, network, CPU, teacher or SmoothingTeacher(), anchors)
         assert not trainer.ready and trainer.wants() == LABELLED_FIRST
         for first in (0, 16):
-            parade(collector.add, 16, first=first)
+            parade(into(collector), 16, first=first)
             trainer.show(collector.take(1000))
         for _ in range(steps):
             trainer.learn()

@@ -8,7 +8,7 @@ from people import STANDING
 
 from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import INDEX, LIMBS
-from gckpl_ros.types import Crops
+from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Sample, Skeletons, Tracks, TrackState
 
 HEIGHT = np.array([0, 0, 0.9])
 SENSOR = np.array([0, 0, 1.6])
@@ -79,6 +79,23 @@ def crops(people, t, T_fixed_cloud=None):
     index = np.where(mask, 0, -1)
     origins = origins.astype(np.float32)
     return Crops(points, mask, index, origins, origins - SENSOR.astype(np.float32), counts)
+
+
+def observed(people, t, stamp_ns, ids=None):
+    """A cloud's sample and frame, in which everybody is tracked."""
+    seen, n = crops(people, t), len(people)
+    ids, states = np.arange(n) if ids is None else ids, np.full(n, TrackState.TRACKED, np.int64)
+    zeros = np.zeros((n, 14), np.float32)
+    boxes = Boxes(seen.origins, np.ones((n, 3), np.float32), zeros[:, 0], zeros[:, 0])
+    skeletons = Skeletons(np.zeros((n, 14, 3), np.float32), zeros, zeros)
+    tracks = Tracks(ids, states, boxes, skeletons, np.zeros((n, 3), np.float32))
+    cloud = Cloud(np.zeros((0, 3), np.float32), stamp_ns, "lidar")
+    return Sample(cloud), Frame(stamp_ns, "lidar", tracks, people=seen)
+
+
+def into(collector):
+    """Observes for a collector."""
+    return lambda sample, frame: collector.add(*frame.tracked(), frame.stamp_ns, sample.pose)
 
 
 def labelled(people, t):

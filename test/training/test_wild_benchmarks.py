@@ -12,6 +12,7 @@ from gckpl_ros.body.kinematics import JOINTS
 from gckpl_ros.config import Config
 from gckpl_ros.files import save_arrays
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.types import Sample
 from gckpl_training.bench import adaptation as online_gain
 from gckpl_training.bench import labelfree
 from gckpl_training.bench import labelfree as labelfree_runs
@@ -99,7 +100,7 @@ def test_a_recording_has_people_in_its_boxes(scans: list[online_gain.Scan]) -> N
 def test_errors_of_the_last_minute_are_those_of_the_pipeline(scans: list[online_gain.Scan]) -> None:
     errors, _ = online_gain.last_minute(Config(), scans[-40:])
     assert len(errors) == sum(len(scan.boxes) for scan in scans[-40:])
-    first = Pipeline(Config()).process(scans[-40].cloud, scans[-40].boxes).tracks.skeletons.keypoints
+    first = Pipeline(Config()).process(Sample(scans[-40].cloud, scans[-40].boxes)).tracks.skeletons.keypoints
     expected = np.linalg.norm(first - scans[-40].keypoints, axis=-1)
     np.testing.assert_allclose(errors.plain[: len(expected)], expected, atol=1e-5)
 

@@ -6,7 +6,7 @@ from functools import partial
 from time import time_ns
 from typing import Any, Final
 
-from gckpl_ros.adapt import AdaptationState
+from gckpl_ros.adapt import AdaptationState, load_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, SENSOR, TRANSFORMS, Participant, Publisher, Receive
 from gckpl_ros.io.dds.services import Service
@@ -29,7 +29,7 @@ class Node:
     """Takes clouds, publishes skeletons: made on a participant, at work while it is ``running``."""
 
     def __init__(self, network: Participant, pipeline: Pipeline, config: Config, name: str) -> None:
-        """Announce all outputs and services; raises InputError if a name is none."""
+        """Announce all outputs and services; raises InputError if a name is none, or the adapter cannot be had."""
         self._config = config
         self.name = name.strip("/")
         self.status = Status()
@@ -38,7 +38,8 @@ class Node:
         self._transforms = TransformBuffer(_KEEP_S)
         self._input = LiveInput(config, self._transforms, self.status)
         self._publishers = dict(self._announce())
-        self._worker = Worker(pipeline, self._input, Outputs(typestore().types, config.output), self, self.status)
+        adapter, outputs = load_adapter(config, pipeline.network), Outputs(typestore().types, config.output)
+        self._worker = Worker(pipeline, adapter, self._input, outputs, self, self.status)
         self._services = list(self._serve())
         self._log: list[str] = []
 

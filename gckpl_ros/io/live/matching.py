@@ -17,7 +17,6 @@ from gckpl_ros.io.live.sample import (
     NO_POINTS,
     NOT_NEWER,
     RESTART_NS,
-    Sample,
     SkippedError,
     no_transform,
 )
@@ -26,7 +25,7 @@ from gckpl_ros.io.messages.detections import to_boxes, transform_boxes
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import FAR_M, stamp_ns
 from gckpl_ros.io.messages.tf import TransformError, Transforms
-from gckpl_ros.types import Boxes, Cloud
+from gckpl_ros.types import Boxes, Cloud, Sample
 
 MISSING: Final = "cloud of another sensor is missing"
 _MOST_DETECTIONS: Final = 32

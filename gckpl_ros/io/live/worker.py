@@ -10,18 +10,18 @@ from typing import Any, Final, Protocol, runtime_checkable
 from gckpl_ros.adapt import Adapter, NoAdapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import LiveInput
-from gckpl_ros.io.live.sample import Sample
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.pipeline import Pipeline
-from gckpl_ros.types import Frame
+from gckpl_ros.runner import Runner
+from gckpl_ros.types import Frame, Sample
 
 _PATIENCE_S: Final = 0.1
 
 
 @runtime_checkable
-class Sink(Protocol):
-    """Where results go."""
+class Transport(Protocol):
+    """Where messages go."""
 
     def wanted(self) -> Collection[str]:
         """Names of the outputs that somebody takes."""
@@ -36,24 +36,48 @@ class Sink(Protocol):
         ...
 
 
-class Worker:
-    """Takes samples, runs the pipeline, publishes. No message can end it: what fails is counted, and told once."""
+class _Messages:
+    """The sink of live frames: each wanted output, made and sent."""
 
-    def __init__(self, pipeline: Pipeline, source: LiveInput, outputs: Outputs, sink: Sink, status: Status) -> None:
-        self._pipeline = pipeline
+    def __init__(self, outputs: Outputs, transport: Transport) -> None:
+        self._outputs = outputs
+        self._transport = transport
+        self._wanted: Collection[str] = ()
+
+    def wanted(self) -> Collection[str]:
+        """What somebody takes now; the next frame is written for them."""
+        self._wanted = self._transport.wanted()
+        return self._wanted
+
+    def write(self, sample: Sample, frame: Frame) -> None:
+        """Publish a frame."""
+        for name, message in self._outputs.encode(sample.cloud, frame, self._wanted):
+            self._transport.publish(name, message)
+
+
+class Worker:
+    """The loop on live samples, in its own thread. No message can end it: what fails is counted, and logged once."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        adapter: Adapter | NoAdapter,
+        source: LiveInput,
+        outputs: Outputs,
+        transport: Transport,
+        status: Status,
+    ) -> None:
+        """``adapter``: learns beside the work, while the worker runs."""
+        self.adapter = adapter
+        self._runner = Runner(pipeline, [adapter], [_Messages(outputs, transport)])
         self._source = source
         self._outputs = outputs
-        self._sink = sink
+        self._transport = transport
         self._status = status
         self._lock = Lock()  # between two clouds
         self._ending = Event()
         self._thread: Thread | None = None
-        self._told: set[str] = set()
-
-    @property
-    def adapter(self) -> Adapter | NoAdapter:
-        """What learns beside the work; it runs while the worker does."""
-        return self._pipeline.adapter
+        self._logged: set[str] = set()
 
     def start(self) -> None:
         """Begin, with nobody known and nothing waiting."""
@@ -76,12 +100,12 @@ class Worker:
     def reset(self) -> None:
         """Forget everybody; ids are not used again."""
         with self._lock:
-            self._pipeline.reset()
+            self._runner.reset()
 
     def configure(self, config: Config) -> None:
         """Take over other values between two clouds."""
         with self._lock:
-            self._pipeline.configure(config)
+            self._runner.configure(config)
             self._outputs.configure(config.output)
 
     def _run(self) -> None:
@@ -89,37 +113,25 @@ class Worker:
             try:
                 if sample := self._source.take(_PATIENCE_S):
                     with self._lock:
-                        self._process(sample)
+                        self._step(sample)
             except Exception as error:
                 self._fail(error)
 
-    def _process(self, sample: Sample) -> None:
-        if sample.restarted:
-            self._pipeline.reset()
+    def _step(self, sample: Sample) -> None:
         start = perf_counter()
-        wanted = self._sink.wanted()
-        frame = self._pipeline.process(sample.cloud, sample.boxes, sample.T_fixed_cloud, parts="parts" in wanted)
-        frame = replace(frame, timings_ms={"decode": sample.decode_ms, **frame.timings_ms})
-        encode_ms = self._publish(sample, frame, wanted)
+        frame = self._runner.step(sample)
         latency_ms = sample.wait_ms + sample.decode_ms + 1e3 * (perf_counter() - start)
-        timings = {"wait": sample.wait_ms, **frame.timings_ms, "encode": encode_ms}
-        self._status.add(replace(frame, timings_ms=timings), latency_ms)
-
-    def _publish(self, sample: Sample, frame: Frame, wanted: Collection[str]) -> float:
-        start = perf_counter()
-        for name, message in self._outputs.encode(sample.cloud, frame, wanted):
-            self._sink.publish(name, message)
-        return 1e3 * (perf_counter() - start)
+        self._status.add(replace(frame, timings_ms={"wait": sample.wait_ms, **frame.timings_ms}), latency_ms)
 
     def _fail(self, error: Exception) -> None:
         self._status.skip(f"internal error: {type(error).__name__}")
-        if type(error).__name__ not in self._told:
-            self._told.add(type(error).__name__)
-            self._sink.log(f"a cloud was skipped, please report this:\n{format_exc()}")
+        if type(error).__name__ not in self._logged:
+            self._logged.add(type(error).__name__)
+            self._transport.log(f"a cloud was skipped, please report this:\n{format_exc()}")
 
     def _farewell(self) -> None:
         try:
-            for name, message in self._outputs.clear(self._sink.wanted()):
-                self._sink.publish(name, message)
+            for name, message in self._outputs.clear(self._transport.wanted()):
+                self._transport.publish(name, message)
         except Exception as error:
             self._fail(error)

@@ -1,7 +1,7 @@
 """A recording as the pipeline's input: each cloud with its detections and its place in the fixed frame."""
 
 from bisect import bisect_left
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -15,7 +15,6 @@ from gckpl_ros.io.live.sample import (
     NO_POINTS,
     NOT_NEWER,
     RESTART_NS,
-    Sample,
     SkippedError,
     no_transform,
 )
@@ -24,7 +23,8 @@ from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import TransformBuffer, TransformError
 from gckpl_ros.io.recording.bag import BagReader, Record
-from gckpl_ros.types import Boxes, Cloud
+from gckpl_ros.io.recording.summary import Tally
+from gckpl_ros.types import Boxes, Cloud, Sample
 
 CLOUD_TYPE: Final = "sensor_msgs/msg/PointCloud2"
 DETECTIONS_TYPE: Final = "vision_msgs/msg/Detection3DArray"
@@ -49,16 +49,16 @@ class Options:
 
 
 class ReplayInput:
-    """Makes samples of recorded clouds; ``dropped`` counts the detections that were not used, by reason."""
+    """Makes samples of recorded clouds; ``tally`` counts what was not used, by reason."""
 
-    def __init__(self, bag: BagReader, options: Options, fixed_frame: str = "") -> None:
+    def __init__(self, bag: BagReader, options: Options, fixed_frame: str, tally: Tally) -> None:
         """Choose the topics and read transforms and detections ahead; raises InputError if a topic is not there."""
         self._bag = bag
         self._options = options
         self._fixed_frame = fixed_frame
         self.topic = bag.topic(CLOUD_TYPE, options.topic)
         self.detections = _detections_topic(bag, options.detections)
-        self.dropped: Counter[str] = Counter()
+        self._tally = tally
         self._transforms = TransformBuffer()
         self._found: dict[int, tuple[str, Boxes]] = {}
         self._read_ahead()
@@ -67,14 +67,24 @@ class ReplayInput:
         self._tolerance_ns = 1e6 * (half_scan_ms if options.tolerance_ms is None else options.tolerance_ms)
         self._last_ns: int | None = None
 
-    def sample(self, record: Record) -> Sample:
-        """The cloud in a record with all that belongs to it; raises SkippedError."""
+    def samples(self, records: Iterable[Record]) -> Iterator[Sample]:
+        """A sample of each record that is a cloud; those that cannot be used are counted."""
+        for record in records:
+            if record.topic == self.topic:
+                self._tally.clouds += 1
+                try:
+                    yield self._sample(record)
+                except SkippedError as error:
+                    self._tally.skip(error.reason, str(error))
+
+    def _sample(self, record: Record) -> Sample:
         start = perf_counter()
         cloud = self._cloud(record)
         restarted = self._in_order(cloud.stamp_ns)
         boxes = self._boxes(cloud) if self.detections else None
         T_fixed_cloud = self._transform(self._fixed_frame, cloud) if self._fixed_frame else None
-        return Sample(cloud, boxes, T_fixed_cloud, restarted, 1e3 * (perf_counter() - start))
+        decode_ms = 1e3 * (perf_counter() - start)
+        return Sample(cloud, boxes, T_fixed_cloud, restarted, decode_ms, received_ns=record.received_ns)
 
     def _read_ahead(self) -> None:
         transforms = set(self._bag.of_type(TF_TYPE)) if self._fixed_frame or self.detections else set()
@@ -82,13 +92,13 @@ class ReplayInput:
             try:
                 message = self._bag.decode(record)
             except InputError:
-                self.dropped[f"message on {record.topic} that cannot be read"] += 1
+                self._tally.dropped[f"message on {record.topic} that cannot be read"] += 1
                 continue
             if record.topic in transforms:
                 self._transforms.add(message, static=record.topic.endswith("tf_static"))
             else:
                 boxes, dropped = to_boxes(message, self._options.classes)
-                self.dropped.update(dropped)
+                self._tally.dropped.update(dropped)
                 self._found[stamp_ns(message.header.stamp)] = message.header.frame_id, boxes
 
     def _cloud(self, record: Record) -> Cloud:
@@ -114,7 +124,7 @@ class ReplayInput:
         place = bisect_left(self._stamps, cloud.stamp_ns)
         near = min(self._stamps[max(0, place - 1) : place + 1], key=lambda s: abs(s - cloud.stamp_ns), default=None)
         if near is None or abs(near - cloud.stamp_ns) > self._tolerance_ns:
-            self.dropped[NO_DETECTIONS_OF_ITS_TIME] += 1
+            self._tally.dropped[NO_DETECTIONS_OF_ITS_TIME] += 1
             return Boxes.empty()
         frame_id, boxes = self._found[near]
         if frame_id in ("", cloud.frame_id):

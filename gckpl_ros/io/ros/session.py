@@ -7,6 +7,7 @@ import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import Node
 
+from gckpl_ros.adapt import load_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import LiveInput
 from gckpl_ros.io.live.services import Serve, served
@@ -24,6 +25,7 @@ class Session:
     def __init__(self, node: Node, config: Config) -> None:
         """Load the network onto its device; raises InputError for weights, a device or topics that cannot be used."""
         pipeline = Pipeline(config)
+        adapter = load_adapter(config, pipeline.network)
         pipeline.warm_up()
         self._node = node
         self._types = GeneratedTypes()
@@ -33,7 +35,7 @@ class Session:
         self._subscriptions = Subscriptions(node, config.input, source)
         self._publishers = Publishers(node, self._types)
         outputs = Outputs(self._types, config.output, create_cloud)
-        self._worker = Worker(pipeline, source, outputs, self._publishers, self._status)
+        self._worker = Worker(pipeline, adapter, source, outputs, self._publishers, self._status)
         self.served: Mapping[str, Serve] = served(self._worker)
         # steady: a simulated clock may stand still
         steady = Clock(clock_type=ClockType.STEADY_TIME)

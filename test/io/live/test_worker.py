@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ros_messages import PERSON, SCAN_NS, START_NS, TYPES, cloud, detections, header, transforms
 
+from gckpl_ros.adapt import NoAdapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import LiveInput
 from gckpl_ros.io.live.status import Status
@@ -78,7 +79,7 @@ def robot(weights, **sections):
     config = Config.parse(sections)
     status, shelf, buffer = Status(), Shelf(), TransformBuffer(keep_s=10.0)
     source = LiveInput(config, buffer, status)
-    worker = Worker(Pipeline(config), source, Outputs(TYPES, config.output), shelf, status)
+    worker = Worker(Pipeline(config), NoAdapter(), source, Outputs(TYPES, config.output), shelf, status)
     worker.start()
     try:
         yield Robot(worker, source, shelf, status, buffer)

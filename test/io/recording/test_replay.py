@@ -34,6 +34,19 @@ def seen_by_a_detector(path, scans=4):
     return record(path, *clouds, *((i, "/detections", detections(i, "person", "car")) for i in range(scans)))
 
 
+class Samples:
+    """The sink that keeps every sample."""
+
+    def __init__(self):
+        self.samples = []
+
+    def wanted(self):
+        return ()
+
+    def write(self, sample, frame):
+        self.samples.append(sample)
+
+
 def frames(path):
     with BagReader(path) as bag:
         return [from_skeleton_array(bag.decode(r)) for r in bag.records([SKELETONS])]
@@ -161,11 +174,9 @@ def test_clouds_without_a_transform_to_the_fixed_frame_are_skipped(tmp_path, con
         *((i, "/lidar/points", cloud(i)) for i in range(5)),
     )
     fixed = config.model_copy(update={"track": config.track.model_copy(update={"frame": "odom"})})
-    places = []
-    summary = replay(
-        source, tmp_path / "out.mcap", fixed, observe=lambda sample, frame: places.append(sample.T_fixed_cloud[0, 3])
-    )
-    assert places == [1, 2, 3]
+    kept = Samples()
+    summary = replay(source, tmp_path / "out.mcap", fixed, sinks=[kept])
+    assert [sample.T_fixed_cloud[0, 3] for sample in kept.samples] == [1, 2, 3]
     assert summary.skipped == {"no transform from lidar to odom at its time": 2}
     with pytest.raises(InputError, match=r"none of the 5 clouds .* map not known .*lidar, odom"):
         unknown = config.model_copy(update={"track": config.track.model_copy(update={"frame": "map"})})

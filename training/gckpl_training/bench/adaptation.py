@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from gckpl_ros.adapt import AdaptationState, Adapter, NoAdapter, load_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.evaluate.metrics import Errors
 from gckpl_ros.pipeline import Pipeline
-from gckpl_ros.types import Boxes, Cloud
+from gckpl_ros.runner import Runner
+from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.simulate import wild
@@ -65,17 +67,25 @@ def recording(mocap: Path, seed: int, minutes: int, together: int = TOGETHER) ->
     return scans
 
 
-def last_minute(config: Config, scans: list[Scan]) -> tuple[Errors, Pipeline]:
-    """Errors of all people in the last minute, and the pipeline after it."""
-    pipeline, said, truth = Pipeline(config), [], []
-    for index, scan in enumerate(scans):
-        frame = pipeline.process(scan.cloud, scan.boxes)
-        pipeline.adapter.keep_pace()
+def last_minute(config: Config, scans: list[Scan]) -> tuple[Errors, AdaptationState]:
+    """Errors of all people in the last minute, and what was learnt by its end."""
+    runner, adapter = _runner(config)
+    found, truth = [], []
+    samples = (Sample(scan.cloud, scan.boxes) for scan in scans)
+    for index, (scan, (_, frame)) in enumerate(zip(scans, runner.run(samples), strict=True)):
+        adapter.keep_pace()
         if index >= len(scans) - MINUTE and len(scan.boxes):
             rows = _matched(frame.tracks.boxes.centers, scan.boxes.centers)
-            said.append(frame.tracks.skeletons.keypoints[: len(rows)])
+            found.append(frame.tracks.skeletons.keypoints[: len(rows)])
             truth.append(scan.keypoints[rows])
-    return Errors.of(np.concatenate(said), np.concatenate(truth)), pipeline
+    return Errors.of(np.concatenate(found), np.concatenate(truth)), adapter.status
+
+
+def _runner(config: Config) -> tuple[Runner, Adapter | NoAdapter]:
+    pipeline = Pipeline(config)
+    pipeline.warm_up()
+    adapter = load_adapter(config, pipeline.network)
+    return Runner(pipeline, [adapter]), adapter
 
 
 def wrong_boxes(scans: list[Scan]) -> Iterator[Scan]:
@@ -116,8 +126,8 @@ def _before(scans: list[Scan], value: np.ndarray) -> Iterator[tuple[Scan, np.nda
 def _row(name: str, scans: "list[Scan] | Iterator[Scan]", minutes: int) -> Row:
     scans = list(scans)
     off, _ = last_minute(Config(), scans[-MINUTE:])  # what does not learn needs no more
-    on, pipeline = last_minute(Config.parse({"adapt": {"enabled": True}}), scans)
-    status, errors = pipeline.adapter.status, {"off": off.summary(), "on": on.summary()}
+    on, status = last_minute(Config.parse({"adapt": {"enabled": True}}), scans)
+    errors = {"off": off.summary(), "on": on.summary()}
     figures = {
         f"{error}_{which}_cm": round(100 * found[error], 2)
         for error in ("mpjpe", "mpjpe_matched")
@@ -185,18 +195,17 @@ def latency_rows(mocap: Path) -> list[Row]:
 
 def timed(config: Config, scans: list[Scan]) -> Row:
     """Median and 95th percentile of a cloud's way through the pipeline (ms), while the adapter's thread learns."""
-    pipeline = Pipeline(config)
-    pipeline.warm_up()
+    runner, adapter = _runner(config)
     for scan in scans[:COLLECTED]:
-        pipeline.process(scan.cloud, scan.boxes)
-    pipeline.adapter.start()
+        runner.step(Sample(scan.cloud, scan.boxes))
+    adapter.start()
     start_s, spent = monotonic(), []
     for index, scan in enumerate(scans[COLLECTED:]):
         sleep(max(0.0, start_s + index * PERIOD_NS * 1e-9 - monotonic()))
         before_s = perf_counter()
-        pipeline.process(scan.cloud, scan.boxes)
+        runner.step(Sample(scan.cloud, scan.boxes))
         spent.append(1e3 * (perf_counter() - before_s))
-    pipeline.adapter.stop()
-    status = pipeline.adapter.status
+    adapter.stop()
+    status = adapter.status
     figures = {"median_ms": round(median(spent), 1), "p95_ms": round(quantiles(spent, n=20)[-1], 1)}
     return {"people": PEOPLE, "clouds": len(spent), **figures, "steps": status.step, "accepted": status.accepted}

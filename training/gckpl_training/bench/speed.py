@@ -16,7 +16,7 @@ from gckpl_ros.body.body import ground, load_body, move
 from gckpl_ros.config import Config
 from gckpl_ros.io.recording.replay import replay
 from gckpl_ros.pipeline import Pipeline
-from gckpl_ros.types import Boxes, Cloud
+from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.lidar import SENSORS, Sensor, scan, sensor
 from gckpl_training.motion.procedural import sample_poses
 from gckpl_training.simulate.crops import CropConfig, CropSource, detector_boxes
@@ -60,8 +60,8 @@ def pipeline_rows(weights: str = "", crowds: Sequence[int] = PEOPLE, repeats: in
 
 def _pipeline_row(pipeline: Pipeline, people: int, repeats: int) -> dict[str, Any]:
     cloud, boxes = crowd(people)
-    found = [pipeline.process(cloud).timings_ms["detect"] for _ in range(repeats)]
-    frames = [pipeline.process(cloud, boxes) for _ in range(repeats)]
+    found = [pipeline.process(Sample(cloud)).timings_ms["detect"] for _ in range(repeats)]
+    frames = [pipeline.process(Sample(cloud, boxes)) for _ in range(repeats)]
     stages = {stage: median(f.timings_ms[stage] for f in frames) for stage in ("crop", "estimate", "track")}
     rounded = {f"{stage}_ms": round(ms, 2) for stage, ms in {"detect": median(found), **stages}.items()}
     total = round(sum(rounded.values()), 2)

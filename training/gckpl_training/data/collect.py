@@ -2,36 +2,31 @@
 
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float64, Int64
 from rich.progress import track
 
-from gckpl_ros.adapt import NoAdapter
 from gckpl_ros.adapt.collector import Collector, Seen, tracklets
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.live.sample import SkippedError
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.replay_input import Options, ReplayInput
+from gckpl_ros.io.recording.summary import Tally
 from gckpl_ros.people.tracklets import Tracklets, join
 from gckpl_ros.pipeline import Pipeline
-from gckpl_ros.types import Crops
+from gckpl_ros.runner import Observer, Runner
+from gckpl_ros.types import Frame, Sample
 from gckpl_training.data.crop_files import load_crops
 
 
-class Recorder(NoAdapter):
-    """Stands where the adapter does and keeps everybody instead of learning."""
+class Recorder(Observer):
+    """Keeps everybody whom the pipeline tracks for so many clouds."""
 
     def __init__(self, frames: int) -> None:
-        super().__init__()
         self._collector = Collector(frames)
         self.seen: list[Seen] = []
 
-    def observe(
-        self, crops: Crops, ids: Int64[np.ndarray, " b"], stamp_ns: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]
-    ) -> None:
+    def observe(self, sample: Sample, frame: Frame) -> None:
         """Take the tracked people of one cloud."""
-        self._collector.add(crops, ids, stamp_ns, T_fixed_cloud)
+        self._collector.add(*frame.tracked(), frame.stamp_ns, sample.pose)
         self.seen += self._collector.take(len(self._collector))
 
     def end_tracks(self) -> None:
@@ -59,17 +54,12 @@ def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", fram
 def watch(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Seen]:
     """Everybody whom the pipeline tracks in a recording for so many clouds, in axes of the fixed ``frame``."""
     config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": frame}})
-    pipeline, recorder = Pipeline(config), Recorder(frames)
-    pipeline.adapter = recorder
+    recorder = Recorder(frames)
+    runner = Runner(Pipeline(config), [recorder])
     with BagReader(recording) as bag:
-        replayed = ReplayInput(bag, Options(), config.track.frame)
-        clouds = bag.count(replayed.topic)
-        for record in track(bag.records({replayed.topic}), f"people in {recording.name}", clouds, transient=True):
-            try:
-                sample = replayed.sample(record)
-            except SkippedError:
-                continue
-            if sample.restarted:
-                pipeline.reset()
-            pipeline.process(sample.cloud, sample.boxes, sample.T_fixed_cloud)
+        source = ReplayInput(bag, Options(), config.track.frame, Tally())
+        records, clouds = bag.records({source.topic}), bag.count(source.topic)
+        shown = track(records, f"people in {recording.name}", clouds, transient=True)
+        for _ in runner.run(source.samples(shown)):
+            pass
     return recorder.seen

@@ -1,6 +1,6 @@
 """What the demo's report says beside the pictures: headline figures, charts, and the commands to go on with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,14 @@ from rich.progress import Progress
 from gckpl_ros.config import Config
 from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import Report
-from gckpl_ros.io.live.sample import Sample
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.replay import replay
 from gckpl_ros.io.recording.replay_input import Options
 from gckpl_ros.io.recording.summary import Summary as Replayed
-from gckpl_ros.types import Frame
+from gckpl_ros.runner import Sink
+from gckpl_ros.types import Frame, Sample
 from gckpl_ros.view.report import Figure, Summary
 from gckpl_ros.view.rerun_view import RerunView
 from gckpl_ros.view.scene import Scene
@@ -34,21 +34,31 @@ def replay_scenes(
     source: Path, out: Path, config: Config, console: Console, viz: bool = False
 ) -> tuple[list[Scene], Replayed]:
     """Replay a recording and keep every cloud with its frame, for the pictures."""
-    scenes: list[Scene] = []
+    kept = Scenes()
     with ExitStack() as stack:
         bar = stack.enter_context(Progress(console=console, transient=True))
-        view = stack.enter_context(RerunView(spawn=True)) if viz else None
-
-        def observe(sample: Sample, frame: Frame) -> None:
-            scenes.append(Scene(sample.cloud, frame))
-            if view is not None:
-                view.log(sample.cloud, frame, sample.boxes, sample.T_fixed_cloud)
+        sinks: list[Sink] = [kept, *([stack.enter_context(RerunView(spawn=True))] if viz else [])]
 
         def progress(records: Iterable[Any], total: int) -> Iterable[Any]:
             return bar.track(records, total, description="replaying")
 
-        summary = replay(source, out, config, Options(), observe, progress)
-    return scenes, summary
+        summary = replay(source, out, config, Options(), sinks, progress)
+    return kept.scenes, summary
+
+
+class Scenes:
+    """The sink that keeps every cloud with its frame."""
+
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+
+    def wanted(self) -> Collection[str]:
+        """Nothing but people."""
+        return ()
+
+    def write(self, sample: Sample, frame: Frame) -> None:
+        """Keep one instant."""
+        self.scenes.append(Scene(sample.cloud, frame))
 
 
 def with_truth(scenes: Sequence[Scene], source: Path) -> tuple[list[Scene], list[People]]:
