@@ -151,8 +151,8 @@ class AdaptConfig(_Section):
     enabled: bool = Field(False, description="Learn from the people that are tracked.", json_schema_extra=FIXED)
     teacher: str = Field(
         "",
-        description="Temporal network (.safetensors) that belongs to estimate.weights; empty: the one that ships with "
-        "the weights that ship, plain smoothing for others.",
+        description="Temporal network (.safetensors) that reads the tokens of estimate.weights, or of the weights that "
+        "these were adapted from; empty: the one that ships if it does, otherwise plain smoothing.",
         json_schema_extra=FIXED,
     )
     budget_ms_per_s: float = Field(

@@ -9,7 +9,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.estimator import Estimator
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.people.crop import crop
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud, Sample, TrackState
@@ -19,7 +19,7 @@ from gckpl_ros.types import Boxes, Cloud, Sample, TrackState
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_network(path, KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=1)), {})
+    save_network(path, TokenNetwork(TokenConfig(width=32, point_width=16, layers=1)), {})
     return str(path)
 
 
@@ -115,7 +115,7 @@ def test_weights_that_do_not_exist_are_the_users_error(tmp_path):
 
 
 def test_found_people_that_the_network_doubts_are_dropped_and_given_ones_kept(tmp_path):
-    network = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1))
+    network = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1))
     network.calibration.copy_(torch.tensor([0.0, -2.0]))  # confidence is sigmoid(-2) = 0.12, whatever the points
     save_network(tmp_path / "doubtful.safetensors", network, {})
     options = {"detect": {"confirm_looks": 1}}
@@ -172,7 +172,7 @@ def test_everybody_who_is_seen_comes_with_the_crop_and_the_tracked_by_their_ids(
 def test_another_network_can_take_over_between_two_frames(weights):
     running, other = (
         pipeline(weights),
-        KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1)).eval(),
+        TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1)).eval(),
     )
     running.process(Sample(cloud(0), boxes()))
     running.network = other

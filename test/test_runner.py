@@ -13,7 +13,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.estimator import Estimator
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.people.crop import crop
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.runner import Observer, Runner
@@ -23,7 +23,7 @@ from gckpl_ros.types import Sample
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_network(path, KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=1)), {})
+    save_network(path, TokenNetwork(TokenConfig(width=32, point_width=16, layers=1)), {})
     return str(path)
 
 
@@ -88,7 +88,7 @@ def test_when_time_restarts_nobody_goes_on(weights):
 
 
 def test_a_network_of_an_observer_estimates_from_the_next_frame_on(weights):
-    other = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1)).eval()
+    other = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1)).eval()
     runner = Runner(Pipeline(config(weights)), [Diary(None, other)])
     before, *after = [runner.step(sample(i)).tracks.skeletons.confidence for i in range(3)]
     crops, _, _ = crop(cloud(1), boxes(), Config().crop)

@@ -304,4 +304,4 @@ def load_adapter(config: Config, network: KeypointNetwork) -> Adapter | NoAdapte
     if not config.adapt.enabled:
         return NoAdapter()
     device = next(network.parameters()).device
-    return Adapter(config, network, device, default_teacher(config), Anchors.load())
+    return Adapter(config, network, device, default_teacher(config, network), Anchors.load())

@@ -1,6 +1,5 @@
 """What the adapter keeps on disk: accepted weights that estimate by themselves, and the learner's state to go on."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from io import BytesIO
@@ -8,17 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
 
 from gckpl_ros.adapt.state import Progress
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, save_network, shipped_weights
+from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, fingerprint, load_network, save_network, shipped_weights
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.files import write_file
 
 WEIGHTS_FILE: Final = "adapted.safetensors"
 LEARNER_FILE: Final = "learner.pt"
-_ORIGIN: Final = "adapted_from"
 
 
 class Storage:
@@ -27,12 +24,13 @@ class Storage:
     def __init__(self, loaded: KeypointNetwork, weights: str) -> None:
         self._origin, self._config = fingerprint(loaded), loaded.config
         self._source = Path(weights) if weights else shipped_weights()
+        self._commit = loaded.origin.metadata.get("commit", "unknown")
 
     def save_weights(self, path: Path, network: KeypointNetwork, progress: Progress) -> None:
         """Write a network with where it comes from, whole or not at all; raises InputError where that fails."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        provenance = {"stage": "2 online", "weights": self._source.name, _ORIGIN: self._origin, "date": now}
-        provenance["commit"] = _metadata(self._source).get("commit", "unknown")
+        provenance = {"stage": "2 online", "weights": self._source.name, ADAPTED_FROM: self._origin, "date": now}
+        provenance["commit"] = self._commit
         provenance |= {name: str(count) for name, count in progress.counts().items()}
         save_network(path, network, provenance)
 
@@ -41,7 +39,7 @@ class Storage:
         network = load_network(path, str(device)).requires_grad_(False)
         if network.config != self._config:
             raise InputError(f"weights {path} are of another architecture than {self._source}")
-        if _metadata(path).get(_ORIGIN) != self._origin:
+        if network.origin.metadata.get(ADAPTED_FROM) != self._origin:
             raise InputError(f"weights {path} were not adapted from {self._source}")
         return network
 
@@ -49,30 +47,16 @@ class Storage:
         """Write what a restart needs besides weights, whole or not at all; raises InputError where that fails."""
         figures = {**progress.counts(), "drift_m": progress.drift_m}
         state = BytesIO()
-        torch.save({_ORIGIN: self._origin, "progress": figures, "learner": learner}, state)
+        torch.save({ADAPTED_FROM: self._origin, "progress": figures, "learner": learner}, state)
         write_file(path, state.getvalue(), mend="set adapt.folder to a folder that can be written")
 
     def load_learner(self, path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         """Read what ``save_learner`` wrote; raises InputError if it is of another network or cannot be read."""
         try:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-            origin, progress, learner = state[_ORIGIN], Progress(**state["progress"]), state["learner"]
+            origin, progress, learner = state[ADAPTED_FROM], Progress(**state["progress"]), state["learner"]
         except Exception as error:  # torch.load raises many kinds for a broken file
             raise InputError(f"cannot read the learner's state {path}: {error}") from error
         if origin != self._origin:
             raise InputError(f"the learner's state {path} was not adapted from {self._source}")
         return progress, learner
-
-
-def fingerprint(network: KeypointNetwork) -> str:
-    """SHA-256 of all weights by name, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt", device="cpu") as file:
-        return file.metadata() or {}

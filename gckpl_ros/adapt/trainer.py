@@ -34,18 +34,21 @@ def learner_config(config: AdaptConfig) -> LearnerConfig:
     return LearnerConfig(weights=LOSSES, replay=REPLAY, learning_rate=config.learning_rate)
 
 
-def default_teacher(config: Config) -> Teacher:
-    """Who says what unlabelled people look like: a temporal network reads the tokens of one keypoint network only.
+def default_teacher(config: Config, network: KeypointNetwork) -> Teacher:
+    """Who says what unlabelled people look like: a temporal network, which reads the tokens of one network only.
 
-    Raises InputError where the file cannot be read, or looks at fewer frames than tracklets have.
+    Unless named it is the one that ships, and plain smoothing for a network whose tokens that one does not read.
+    Raises InputError where the named one cannot be read, reads other tokens, or looks at fewer frames than tracklets
+    have.
     """
-    if config.estimate.weights and not config.adapt.teacher:
-        return SmoothingTeacher()
     temporal = load_temporal(config.adapt.teacher)
+    if not config.adapt.teacher and not temporal.understands(network):
+        return SmoothingTeacher()
+    teacher = TemporalTeacher(temporal, network)
     if config.adapt.frames > temporal.config.frames:
         most = temporal.config.frames
         raise InputError(f"adapt.frames is {config.adapt.frames}, but the temporal network looks at {most} at most")
-    return TemporalTeacher(temporal)
+    return teacher
 
 
 # Tracklets labelled at once: while there is nothing to learn from, and beside a step.

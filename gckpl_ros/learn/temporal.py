@@ -12,13 +12,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.files import write_file
+from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, Weights, fingerprint, write_weights
+from gckpl_ros.estimate.network import KeypointNetwork, Origin
 from gckpl_ros.learn.teachers import Targets, estimate_with_tokens
 from gckpl_ros.people.tracklets import Tracklets
 from gckpl_ros.skeleton import NUM_KEYPOINTS
@@ -51,8 +49,10 @@ class Glimpses:
 class TemporalNetwork(nn.Module):
     """Glimpses of t frames -> keypoints of each of them; frames that were missed are not looked at."""
 
-    def __init__(self, config: TemporalConfig | None = None) -> None:
+    def __init__(self, config: TemporalConfig | None = None, reads: str = "") -> None:
+        """``reads``: fingerprint of the keypoint network from whose tokens it learns; empty where nobody knows."""
         super().__init__()
+        self.reads, self.origin = reads, Origin()
         self.config = config = config or TemporalConfig()
         self.glimpse = nn.Linear(config.tokens + 3 + 1 + 3, config.width)
         self.joint = nn.Parameter(torch.randn(NUM_KEYPOINTS, config.width) * 0.1)
@@ -83,6 +83,14 @@ class TemporalNetwork(nn.Module):
         said: Tensor = (local + self.correct(x)) @ turn.transpose(-1, -2) + centre - origins[:, :, None]
         return said
 
+    def understands(self, network: KeypointNetwork) -> bool:
+        """Whether it learnt from this network's tokens, or from those of the one that a robot adapted it from.
+
+        The tokens of adapted weights drift by little; files from before they told whose they read are believed.
+        """
+        known = {"", fingerprint(network), network.origin.metadata.get(ADAPTED_FROM, "")}
+        return self.config.tokens == network.token_width and self.reads in known
+
 
 class TemporalBlock(nn.Module):
     """Each keypoint looks along time, then at the other keypoints of its frame, and thinks."""
@@ -110,12 +118,21 @@ class TemporalBlock(nn.Module):
 class TemporalTeacher:
     """Keypoints corrected over time by a temporal network; confidence and parts are the keypoint network's own."""
 
-    def __init__(self, temporal: TemporalNetwork) -> None:
+    def __init__(self, temporal: TemporalNetwork, network: KeypointNetwork) -> None:
+        """``network`` is the one that will be asked; raises InputError where its tokens are not those that it reads."""
+        if not temporal.understands(network):
+            name, loaded = temporal.origin.path, network.origin.path
+            raise InputError(
+                f"temporal network {name} reads the tokens of keypoint network {temporal.reads[:12] or 'unknown'} "
+                f"({temporal.config.tokens} wide), but {loaded} ({fingerprint(network)[:12]}, {network.token_width} "
+                f"wide) is loaded: train one with `gckpl train temporal --weights {loaded or 'FILE'}`, or do without "
+                "(leave adapt.teacher empty; --teacher smoothing in training)"
+            )
         self.temporal = temporal.eval()
 
     @torch.inference_mode()
     def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
-        """The network should be the one whose tokens the temporal network learnt to read."""
+        """Keypoints as the temporal network corrects them."""
         single, tokens = estimate_with_tokens(network, tracklets)
         seen = Glimpses(tokens, single.keypoints, single.confidence)
         keypoints = self.temporal(seen, tracklets.seen, tracklets.origins, tracklets.views)
@@ -123,25 +140,20 @@ class TemporalTeacher:
 
 
 def save_temporal(path: Path, network: TemporalNetwork, provenance: Mapping[str, str]) -> None:
-    """Write weights, shape and provenance, whole or not at all; raises InputError where it cannot."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {**provenance, "format": FORMAT, "network": json.dumps(asdict(network.config))}
-    write_file(path, save(tensors, metadata=metadata))
+    """Write a temporal network, whose tokens it reads and where it comes from; raises InputError where it cannot."""
+    described = {"format": FORMAT, "network": json.dumps(asdict(network.config)), "reads": network.reads}
+    write_weights(path, network, {**provenance, **described})
 
 
 def load_temporal(path: str | Path = "") -> TemporalNetwork:
     """Read a temporal network; an empty path reads the one that ships. Raises InputError."""
-    source = Path(path) if path else Path(str(files("gckpl_ros.weights") / "temporal.safetensors"))
-    try:
-        with safe_open(source, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("format") != FORMAT:
-            raise InputError(f"{source} holds no temporal network (format {metadata.get('format', 'none')})")
-        network = TemporalNetwork(TemporalConfig(**json.loads(metadata["network"])))
-        network.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"cannot read the temporal network {source}: {error}") from error
+    weights = Weights.read(Path(path) if path else Path(str(files("gckpl_ros.weights") / "temporal.safetensors")))
+    metadata = weights.metadata
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{weights.path} holds no temporal network (format {metadata.get('format', 'none')})")
+    network = TemporalNetwork(TemporalConfig(**json.loads(metadata["network"])), metadata.get("reads", ""))
+    weights.fill(network)
+    network.origin = Origin(str(weights.path), metadata)
     return network.eval()
 
 

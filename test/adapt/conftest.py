@@ -6,16 +6,16 @@ from walkers import crowd, labelled, observed
 
 from gckpl_ros.adapt.guard import GUARD_EVERY, Anchors
 from gckpl_ros.config import Config
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 
 FRAME_NS = 100_000_000
-SMALL = NetworkConfig(width=32, point_width=16, heads=2, layers=2, free_tokens=2, neighbours=4, fourier_bands=2)
+SMALL = TokenConfig(width=32, point_width=16, heads=2, layers=2, free_tokens=2, neighbours=4, fourier_bands=2)
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return KeypointNetwork(SMALL).eval()
+    return TokenNetwork(SMALL).eval()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import torch
 from gckpl_ros.adapt.state import Progress
 from gckpl_ros.adapt.storage import Storage
 from gckpl_ros.estimate.checkpoint import load_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig
 
 TIMES = 50
@@ -32,7 +32,7 @@ def save_until_killed(storage, weights, learner, network, told):
 def main(folder):
     torch.set_num_threads(1)
     weights, learner = folder / "adapted.safetensors", folder / "learner.pt"
-    network = KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=2)).eval()
+    network = TokenNetwork(TokenConfig(width=32, point_width=16, layers=2)).eval()
     storage, rng = Storage(network, ""), random.Random(0)
     for _ in range(TIMES):
         hear, tell = os.pipe()

@@ -10,11 +10,11 @@ from walkers import crops, crowd, observed
 
 from gckpl_ros.adapt import Activity, AdaptationState, Adapter, NoAdapter
 from gckpl_ros.adapt.guard import finite
-from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, fingerprint
+from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network
-from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network
+from gckpl_ros.estimate.tokens import TokenNetwork
 from gckpl_ros.learn.teachers import SmoothingTeacher
 
 CPU = torch.device("cpu")
@@ -154,7 +154,7 @@ def test_a_restart_goes_on_where_it_was(learnt, adapter, tmp_path):
 def test_weights_that_do_not_fit_are_left_alone_with_a_reason(learnt, adapter, network, tmp_path):
     learnt(folder=str(tmp_path)).stop()
     torch.manual_seed(1)
-    other = KeypointNetwork(network.config).eval()
+    other = TokenNetwork(network.config).eval()
     anew = adapter(loaded=other, folder=str(tmp_path))
     assert anew.status.step == 0 and anew.update() is None
     assert anew.status.reason.startswith("began anew: weights ") and "were not adapted from" in anew.status.reason
@@ -201,7 +201,8 @@ def test_a_folder_that_cannot_be_written_is_told_and_learning_goes_on(learnt, tm
     (tmp_path / "file").write_text("no folder")
     stubborn = learnt(folder=str(tmp_path / "file" / "adapted"))
     stubborn.stop()
-    assert stubborn.status.state == Activity.TRAINING and "cannot write adapted weights" in stubborn.status.reason
+    assert stubborn.status.state == Activity.TRAINING
+    assert f"cannot write {tmp_path / 'file' / 'adapted' / WEIGHTS_FILE}" in stubborn.status.reason
 
 
 def test_nothing_waits_for_a_step_in_work(adapter, parade):

@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 
 from gckpl_ros.adapt.state import Progress
-from gckpl_ros.adapt.storage import Storage, fingerprint
+from gckpl_ros.adapt.storage import Storage
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, save_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig
 
 CPU = torch.device("cpu")
@@ -79,7 +79,7 @@ def test_weights_that_were_not_adapted_at_all_are_refused(storage, network, tmp_
 
 
 def test_another_architecture_is_refused(storage, tmp_path):
-    other = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1))
+    other = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1))
     Storage(other, "").save_weights(tmp_path / "other.safetensors", other, PROGRESS)
     with pytest.raises(InputError, match=r"other\.safetensors are of another architecture"):
         storage.load_weights(tmp_path / "other.safetensors", CPU)

@@ -1,5 +1,6 @@
 """Learning step by step: what is accepted, what is taken back, and what never gets through."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ from walkers import into
 
 from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.adapt.guard import anchor_error, finite
-from gckpl_ros.adapt.storage import fingerprint
-from gckpl_ros.adapt.trainer import LABELLED_BESIDE, LABELLED_FIRST, Trainer
+from gckpl_ros.adapt.trainer import LABELLED_BESIDE, LABELLED_FIRST, Trainer, default_teacher
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.learn.teachers import SmoothingTeacher
+from gckpl_ros.learn.temporal import TemporalConfig, TemporalNetwork, TemporalTeacher, save_temporal
 
 CPU = torch.device("cpu")
 
@@ -148,3 +151,41 @@ def test_other_values_count_from_the_next_step_on(trained, config):
     trainer.configure(config(check_steps=3, max_drift_m=0.0, learning_rate=0.001).adapt)
     trainer.learn()
     assert trainer.progress.rolled_back == 1 and "of the loaded network" in trainer.progress.reason
+
+
+def saved(path, network, **provenance):
+    save_network(path, network, provenance)
+    return load_network(path)
+
+
+def teacher(config, network, name=""):
+    return default_teacher(config(teacher=str(name)), network)
+
+
+def test_the_teacher_that_ships_reads_the_network_that_ships_and_what_was_adapted_from_it(config, network, tmp_path):
+    shipped = load_network()
+    adapted = deepcopy(shipped)
+    next(adapted.parameters()).data.add_(1e-3)
+    others = (("adapted", fingerprint(shipped)), ("further", fingerprint(adapted)))
+    adapted, further = (saved(tmp_path / f"{name}.safetensors", adapted, adapted_from=of) for name, of in others)
+    for loaded, kind in ((shipped, TemporalTeacher), (adapted, TemporalTeacher)):
+        assert type(teacher(config, loaded)) is kind
+    for loaded in (further, network):
+        assert type(teacher(config, loaded)) is SmoothingTeacher
+
+
+def test_a_named_teacher_that_reads_other_tokens_is_the_users_error(config, network, tmp_path):
+    loaded, file = saved(tmp_path / "own.safetensors", network), tmp_path / "temporal.safetensors"
+    shape = TemporalConfig(tokens=loaded.token_width, width=16, layers=1, heads=2, frames=4)
+    save_temporal(file, TemporalNetwork(shape, reads=fingerprint(network)), {})
+    assert type(teacher(config, loaded, file)) is TemporalTeacher
+    save_temporal(file, TemporalNetwork(shape, reads=fingerprint(load_network())), {})
+    with pytest.raises(
+        InputError, match=r"temporal\.safetensors reads .*own\.safetensors .* is loaded: train one with"
+    ):
+        teacher(config, loaded, file)
+
+
+def test_a_teacher_that_looks_at_fewer_frames_than_there_are_is_the_users_error(config):
+    with pytest.raises(InputError, match=r"adapt\.frames is 12, but the temporal network looks at 10 at most"):
+        default_teacher(config(frames=12), load_network())

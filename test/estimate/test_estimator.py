@@ -1,27 +1,31 @@
 """Weights on disk and the estimator: round trips, wrong files, and where the skeletons end up."""
 
+import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gckpl_ros.config import EstimateConfig
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.estimator import Estimator, choose_device
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.registry import ARCHITECTURES, architecture, build
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.types import Crops
 
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
-    save_network(path, KeypointNetwork(TINY), {"stage": "test"})
+    save_network(path, TokenNetwork(TINY), {"stage": "test"})
     return path
 
 
@@ -86,8 +90,6 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_shape_are_refused(weights: Path) -> None:
-    from safetensors import safe_open
-
     with safe_open(weights, "pt") as file:
         metadata = file.metadata()
     state = load_file(weights)
@@ -95,6 +97,69 @@ def test_weights_of_another_shape_are_refused(weights: Path) -> None:
     save_file(state, weights, metadata)
     with pytest.raises(InputError, match="do not fit"):
         load_network(weights)
+
+
+def changed(weights: Path, **metadata: str | None) -> None:
+    """Write a file anew with other metadata; None leaves one out."""
+    with safe_open(weights, "pt") as file:
+        kept = file.metadata() | metadata
+    save_file(load_file(weights), weights, {key: value for key, value in kept.items() if value is not None})
+
+
+def test_weights_say_what_they_are(weights: Path) -> None:
+    network = load_network(weights)
+    said = network.origin.metadata
+    assert network.origin.path == str(weights) and said["architecture"] == "tokens" and said["stage"] == "test"
+    assert said["fingerprint"] == fingerprint(network)
+    assert said["parameters"] == str(sum(value.numel() for value in TokenNetwork(TINY).parameters()))
+
+
+def test_a_fingerprint_is_that_of_names_and_bytes() -> None:
+    linear = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        linear.weight.fill_(1.0), linear.bias.fill_(-2.0)
+    content = b"bias" + struct.pack("<f", -2) + b"weight" + struct.pack("<f", 1)
+    assert fingerprint(linear) == hashlib.sha256(content).hexdigest()
+
+
+def test_weights_from_before_architectures_had_keys_still_load(weights: Path) -> None:
+    before = fingerprint(load_network(weights))
+    changed(weights, architecture=None, fingerprint=None, parameters=None)
+    assert fingerprint(load_network(weights)) == before
+    assert "architecture" not in load_network().origin.metadata  # so are those that ship
+
+
+def test_an_unknown_architecture_is_refused_with_those_that_are_known(weights: Path) -> None:
+    changed(weights, architecture="pillars")
+    with pytest.raises(InputError, match="are of architecture pillars, this version knows tokens"):
+        load_network(weights)
+
+
+def test_a_configuration_of_something_else_is_refused(weights: Path) -> None:
+    changed(weights, network='{"pillars": 3}')
+    with pytest.raises(InputError, match=r"describe no network of architecture tokens: .*pillars"):
+        load_network(weights)
+
+
+def test_weights_changed_behind_their_fingerprint_are_refused(weights: Path) -> None:
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(weights)
+    state["tokens"][0, 0] += 1
+    save_file(state, weights, metadata)
+    with pytest.raises(InputError, match="are not those of their fingerprint"):
+        load_network(weights)
+
+
+def test_each_architecture_is_built_by_its_configuration_and_found_by_its_key() -> None:
+    for key, kind in ARCHITECTURES.items():
+        network = build(kind.Config())
+        assert type(network) is kind and architecture(network) == key
+        points, mask = torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
+        said = network.eval()(points, mask, torch.tensor([[5.0, 0, 0]]).expand(2, 3))
+        shapes = [(2, 14, 3), (2, 14), (2, 5, 15), (said.steps.shape[0], 2, 14, 3), (2, 14, network.token_width)]
+        assert [tuple(value.shape) for value in said] == shapes
+        assert said.steps[-1].equal(said.keypoints)
 
 
 def test_devices() -> None:

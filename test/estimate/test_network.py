@@ -5,13 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig, Prediction
+from gckpl_ros.estimate.network import KeypointNetwork, Prediction
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 
 
 @pytest.fixture(scope="module")
 def network() -> KeypointNetwork:
     torch.manual_seed(3)
-    net = KeypointNetwork(NetworkConfig(width=32, point_width=16, heads=2, layers=2, free_tokens=3))
+    net = TokenNetwork(TokenConfig(width=32, point_width=16, heads=2, layers=2, free_tokens=3))
     for block in net.token_blocks:  # fresh networks do not move their tokens; these shall
         torch.nn.init.normal_(block.move.weight, std=0.05)
     return net.eval()
@@ -78,7 +79,7 @@ def test_any_number_of_points(network: KeypointNetwork, count: int) -> None:
 
 
 def test_every_parameter_learns() -> None:
-    network = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2))
+    network = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2))
     for block in network.token_blocks:
         torch.nn.init.normal_(block.move.weight, std=0.1)
     said = network(*people(2, 30))
@@ -88,7 +89,7 @@ def test_every_parameter_learns() -> None:
 
 
 def test_confidence_does_not_teach_the_keypoints() -> None:
-    network = KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2))
+    network = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2))
     network(*people(2, 30)).confidence_logit.sum().backward()
     taught = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
     assert taught == {"confidence"}

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig, Lesson, lesson
 from gckpl_ros.learn.stage2_loss import LossWeights
 from gckpl_ros.learn.teachers import Targets
 from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.people.tracklets import Tracklets
 
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 CONFIG = LearnerConfig(weights=LossWeights(0.02, 0.01, 0.5, 0.5, 0.5, teacher=7.0), learning_rate=5e-3)
 B, N = 4, 24
 
@@ -21,7 +22,7 @@ B, N = 4, 24
 @pytest.fixture
 def network() -> KeypointNetwork:
     torch.manual_seed(0)
-    return KeypointNetwork(TINY).eval()
+    return TokenNetwork(TINY).eval()
 
 
 def a_lesson() -> Lesson:

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.learner import lesson, lesson_batches
 from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Targets, estimate, smoothed
 from gckpl_ros.people.tracklets import Tracklets, join
 
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 B, T, N = 5, 6, 20
 
 
@@ -25,7 +26,7 @@ def people(seed: int = 0, missed: bool = True) -> Tracklets:
 @pytest.fixture(scope="module")
 def network() -> KeypointNetwork:
     torch.manual_seed(0)
-    return KeypointNetwork(TINY).eval()
+    return TokenNetwork(TINY).eval()
 
 
 def test_a_straight_motion_is_kept_and_noise_around_it_shrinks() -> None:

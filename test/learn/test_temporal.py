@@ -1,5 +1,6 @@
 """The temporal network: where nothing was learnt it says what single frames say; missed frames cannot matter."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.teachers import estimate, estimate_with_tokens
 from gckpl_ros.learn.temporal import (
     Glimpses,
@@ -19,9 +22,10 @@ from gckpl_ros.learn.temporal import (
 )
 from gckpl_ros.people.tracklets import Tracklets
 
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 SMALL = TemporalConfig(tokens=16, width=16, layers=2, heads=2, frames=5)
 B, T, N = 3, 5, 16
+SHIPPED = "838a94f62949bc8ce02f0b70193b00e358bb14e46a73bf7939b7702ce9306107"
 
 
 def people() -> Tracklets:
@@ -35,7 +39,7 @@ def people() -> Tracklets:
 @pytest.fixture(scope="module")
 def network() -> KeypointNetwork:
     torch.manual_seed(0)
-    return KeypointNetwork(TINY).eval()
+    return TokenNetwork(TINY).eval()
 
 
 def learnt() -> TemporalNetwork:
@@ -51,7 +55,7 @@ def turned(tracklets: Tracklets, yaw: torch.Tensor) -> Tracklets:
 
 
 def test_untrained_it_corrects_nothing(network: KeypointNetwork) -> None:
-    said = TemporalTeacher(TemporalNetwork(SMALL))(network, people())
+    said = TemporalTeacher(TemporalNetwork(SMALL), network)(network, people())
     torch.testing.assert_close(said.keypoints, estimate(network, people()).keypoints, atol=1e-5, rtol=1e-5)
 
 
@@ -71,7 +75,7 @@ def test_a_missed_frame_is_not_looked_at(network: KeypointNetwork) -> None:
 def test_other_frames_do_matter(network: KeypointNetwork) -> None:
     tracklets, other = people(), people()
     other.points[1, 4] += 0.3
-    a, b = (TemporalTeacher(learnt())(network, some).keypoints for some in (tracklets, other))
+    a, b = (TemporalTeacher(learnt(), network)(network, some).keypoints for some in (tracklets, other))
     assert (a[1, 0] - b[1, 0]).abs().max() > 1e-4
     torch.testing.assert_close(a[2], b[2])
 
@@ -79,7 +83,7 @@ def test_other_frames_do_matter(network: KeypointNetwork) -> None:
 def test_a_turned_scene_gives_turned_keypoints(network: KeypointNetwork) -> None:
     c, s = torch.tensor(0.7).cos(), torch.tensor(0.7).sin()
     yaw = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    teacher = TemporalTeacher(learnt())
+    teacher = TemporalTeacher(learnt(), network)
     expected = teacher(network, people()).keypoints @ yaw.T
     found = teacher(network, turned(people(), yaw)).keypoints
     seen = people().seen
@@ -89,12 +93,44 @@ def test_a_turned_scene_gives_turned_keypoints(network: KeypointNetwork) -> None
 def test_weights_come_back_as_they_were_written(tmp_path: Path, network: KeypointNetwork) -> None:
     temporal, file = learnt(), tmp_path / "temporal.safetensors"
     save_temporal(file, temporal, {"step": "3"})
-    a, b = (TemporalTeacher(one)(network, people()).keypoints for one in (temporal, load_temporal(file)))
+    a, b = (TemporalTeacher(one, network)(network, people()).keypoints for one in (temporal, load_temporal(file)))
     assert a.equal(b) and [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
-def test_the_one_that_ships_belongs_to_the_network_that_ships() -> None:
-    assert load_temporal().config.tokens == KeypointNetwork().config.width
+def test_the_one_that_ships_reads_the_network_that_ships(network: KeypointNetwork) -> None:
+    shipped = load_temporal()
+    assert shipped.reads == fingerprint(load_network()) == SHIPPED
+    assert shipped.understands(load_network()) and not shipped.understands(network)
+
+
+def test_whose_tokens_are_read_comes_back_from_the_file(tmp_path: Path, network: KeypointNetwork) -> None:
+    save_temporal(tmp_path / "a.safetensors", TemporalNetwork(SMALL, fingerprint(network)), {"step": "3"})
+    again = load_temporal(tmp_path / "a.safetensors")
+    assert again.reads == fingerprint(network) and again.understands(network)
+    assert again.origin.metadata["step"] == "3" and again.origin.metadata["fingerprint"] == fingerprint(again)
+
+
+def test_another_networks_tokens_are_refused_at_the_start(tmp_path: Path, network: KeypointNetwork) -> None:
+    """Of the same width, of another one, and of a file from before files told whose tokens they read."""
+    torch.manual_seed(8)
+    save_network(tmp_path / "other.safetensors", TokenNetwork(TINY), {})
+    other = load_network(tmp_path / "other.safetensors")
+    own = TemporalNetwork(SMALL, reads=fingerprint(network))
+    mend = r"but .*other\.safetensors \(.*16 wide\) is loaded: train one with `gckpl train temporal --weights .*other"
+    with pytest.raises(InputError, match=mend):
+        TemporalTeacher(own, other)
+    TemporalTeacher(TemporalNetwork(SMALL), other)
+    with pytest.raises(InputError, match=r"unknown \(7 wide\), but .* or do without \(leave adapt\.teacher empty"):
+        TemporalTeacher(TemporalNetwork(TemporalConfig(tokens=7)), other)
+
+
+def test_weights_that_a_robot_adapted_count_as_those_it_began_with(tmp_path: Path, network: KeypointNetwork) -> None:
+    changed = deepcopy(network)
+    next(changed.parameters()).data.add_(0.01)
+    temporal = TemporalNetwork(SMALL, reads=fingerprint(network))
+    for origin, understood in ((fingerprint(network), True), (fingerprint(changed), False)):
+        save_network(tmp_path / "adapted.safetensors", changed, {"adapted_from": origin})
+        assert temporal.understands(load_network(tmp_path / "adapted.safetensors")) is understood
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", None])
@@ -104,5 +140,5 @@ def test_a_file_that_is_none_is_an_error(tmp_path: Path, content: bytes | None) 
         save_file({"a": torch.zeros(1)}, file)
     else:
         file.write_bytes(content)
-    with pytest.raises(InputError, match="temporal network"):
+    with pytest.raises(InputError, match=r"temporal network|cannot read weights"):
         load_temporal(file)

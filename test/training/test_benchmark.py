@@ -9,7 +9,7 @@ import torch
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_training.bench import speed
 from gckpl_training.commands.benchmark import circumstances, cpu_model, write
 from gckpl_training.lidar import sensor
@@ -18,8 +18,8 @@ from gckpl_training.lidar import sensor
 @pytest.fixture
 def weights(tmp_path: Path) -> str:
     torch.manual_seed(0)
-    small = NetworkConfig(width=32, point_width=16, heads=2, layers=2)
-    save_network(tmp_path / "small.safetensors", KeypointNetwork(small), {})
+    small = TokenConfig(width=32, point_width=16, heads=2, layers=2)
+    save_network(tmp_path / "small.safetensors", TokenNetwork(small), {})
     return str(tmp_path / "small.safetensors")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.flow.pairs import Flow
 from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
@@ -130,7 +130,7 @@ def half(crowd: Crowd) -> tuple[Flow, Flow]:
 
 @pytest.fixture(scope="module")
 def crowd(glided: CropPairs) -> Crowd:
-    return Crowd.of(glided, KeypointNetwork(NetworkConfig(width=16, point_width=8, heads=2, layers=1)).eval())
+    return Crowd.of(glided, TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1)).eval())
 
 
 def test_the_exact_flow_has_no_error(crowd: Crowd) -> None:

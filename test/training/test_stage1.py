@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gckpl_ros.estimate.checkpoint import load_network
-from gckpl_ros.estimate.network import NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
@@ -20,7 +20,7 @@ from gckpl_training.simulate import augment
 from gckpl_training.simulate.crops import CropConfig, CropSource
 
 CPU = torch.device("cpu")
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 PLAIN = CropConfig(
     sensors=("os1_64",), range_m=(4.0, 6.0), box_shift_m=0.0, thin_chance=0.0, thin_beams_chance=0.0, hide_chance=0.0,
     blob_chance=0.0, jitter_m=0.0, views=1,

@@ -9,9 +9,10 @@ import torch
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.learner import LearnerConfig
+from gckpl_ros.learn.temporal import load_temporal
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.data.crop_files import load_crops, load_labelled, save_crops
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
@@ -20,7 +21,7 @@ from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConf
 from gckpl_training.simulate.crops import CropConfig
 from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
 
-TINY = NetworkConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 PASSERS = PasserConfig(sensors=("spinner16",), frames=4, seen_frames=3)
 CROPS = CropConfig(sensors=("spinner16",), range_m=(4.0, 6.0), views=1)
 
@@ -33,7 +34,7 @@ def people() -> LabelledTracklets:
 @pytest.fixture
 def start(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_network(tmp_path / "start.safetensors", KeypointNetwork(TINY), {"stage": "1"})
+    save_network(tmp_path / "start.safetensors", TokenNetwork(TINY), {"stage": "1"})
     return tmp_path / "start.safetensors"
 
 
@@ -121,7 +122,7 @@ def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: Labell
         weights="random", people=2, steps=60, batch_size=4, out=tmp_path, device="cpu", warmup_steps=5,
         learner=LearnerConfig(learning_rate=5e-3, ema_decay=0.9),
     )  # fmt: skip
-    run = Finetune(settings, people, KeypointNetwork(TINY))
+    run = Finetune(settings, people, TokenNetwork(TINY))
     batch, network = run.batch, run.learner.averaged
 
     def error() -> float:
@@ -132,7 +133,7 @@ def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: Labell
     before = error()
     assert run.run() is network and error() < 0.8 * before
     assert len(batch) == int(people.tracklets.seen[:2].sum())
-    again = Finetune(replace(settings, steps=61), people, KeypointNetwork(TINY))
+    again = Finetune(replace(settings, steps=61), people, TokenNetwork(TINY))
     again.run()
     assert again.learner.step_count == 61
 
@@ -140,13 +141,22 @@ def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: Labell
 def test_a_temporal_network_learns_to_correct(tmp_path: Path) -> None:
     settings = TemporalTrainingConfig(
         out=tmp_path, people=24, steps=40, batch_size=12, learning_rate=3e-3, device="cpu", passers=PASSERS,
-        network=replace(TemporalTrainingConfig().network, tokens=16, width=16, layers=1, heads=2, frames=4),
+        network=replace(TemporalTrainingConfig().network, width=16, layers=1, heads=2, frames=4),
     )  # fmt: skip
     torch.manual_seed(2)
-    keypoints = KeypointNetwork(TINY).eval()
-    TemporalTraining(settings).run(keypoints)
+    keypoints = TokenNetwork(TINY).eval()
+    TemporalTraining(settings, keypoints).run()
     errors = [float(line.split()[-1].rstrip("}")) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
-    run = TemporalTraining(settings)
+    run = TemporalTraining(settings, keypoints)
     run.resume()
     assert run.step == 40 and not errors  # noted every 50 steps
-    assert (tmp_path / "final.safetensors").exists()
+    written = load_temporal(tmp_path / "final.safetensors")
+    assert written.understands(keypoints) and written.config.tokens == 16 != TemporalTrainingConfig().network.tokens
+
+
+def test_a_teacher_that_reads_other_tokens_is_refused_before_anything_is_read(tmp_path: Path, start: Path) -> None:
+    """The temporal network that ships reads wider tokens than those of ``start``; ``data`` is not even there."""
+    with pytest.raises(InputError, match=r"is loaded: train one with `gckpl train temporal --weights .*start\.safeten"):
+        learn(config(tmp_path, start, data=(tmp_path / "none.mcap",), teacher="temporal"))
+    with pytest.raises(InputError, match=r"none\.mcap"):
+        learn(config(tmp_path, start, data=(tmp_path / "none.mcap",), teacher="smoothing"))

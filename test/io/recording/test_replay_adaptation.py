@@ -11,7 +11,7 @@ from gckpl_ros.adapt import Activity
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.replay import main, replay
 from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
@@ -24,7 +24,7 @@ ADAPT = {"enabled": True, "frames": 2, "min_tracklets": 10, "batch_pairs": 4, "c
 def sure(tmp_path_factory):
     """Weights of an untrained network that is sure, and takes every point for a body's."""
     torch.manual_seed(0)
-    network = KeypointNetwork(NetworkConfig(width=32, point_width=16, layers=1))
+    network = TokenNetwork(TokenConfig(width=32, point_width=16, layers=1))
     with torch.no_grad():
         network.calibration[1] = 5.0
         network.parts.bias[-1] = -20.0

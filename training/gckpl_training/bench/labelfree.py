@@ -176,7 +176,7 @@ class Runs:
                 out=out, people=self.scale.temporal_people, steps=self.scale.temporal_steps, device="cpu",
                 seed=self.seed,
             )  # fmt: skip
-            save_temporal(out / "final.safetensors", TemporalTraining(config).run(self.network), {})
+            save_temporal(out / "final.safetensors", TemporalTraining(config, self.network).run(), {})
         return str(out / "final.safetensors")
 
 

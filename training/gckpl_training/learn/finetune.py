@@ -13,6 +13,7 @@ from rich.progress import Progress
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.tokens import TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig
 from gckpl_ros.people.batch import CropBatch
 from gckpl_training.data.crop_files import load_labelled
@@ -61,7 +62,7 @@ class Finetune:
         people = people or load_labelled(config.labels)
         self.batch = people.rows(torch.arange(config.people or len(people))).batch().to(self.device)
         if start is None:
-            start = KeypointNetwork() if config.weights == "random" else load_network(config.weights)
+            start = TokenNetwork() if config.weights == "random" else load_network(config.weights)
         self.learner = Learner(start.to(self.device), config.learner)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self._batches: Iterator[CropBatch] = iter(())

@@ -16,7 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.estimator import choose_device
-from gckpl_ros.estimate.network import KeypointNetwork, NetworkConfig
+from gckpl_ros.estimate.registry import NetworkConfig, build
+from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
 from gckpl_ros.people.batch import CropBatch
 from gckpl_training.learn.parallel import Parallel
@@ -60,7 +61,7 @@ class Stage1Config:
     validation_people: int = 2000
     checkpoint_every_s: float = 120.0
     crops: CropConfig = field(default_factory=CropConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig = field(default_factory=TokenConfig)
 
     def schedule(self, step: int) -> float:
         """Factor of the learning rate at a step: warm-up, constant, linear decay."""
@@ -94,7 +95,7 @@ class Stage1:
         self.config, self.step, self.best = config, 0, float("inf")
         self.parallel = Parallel(choose_device(config.device))
         self.device = self.parallel.device
-        self.network = KeypointNetwork(config.network).to(self.device)
+        self.network = build(config.network).to(self.device)
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)

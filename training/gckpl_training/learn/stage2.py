@@ -96,13 +96,16 @@ POOL: Final = 32
 PASSES: Final = 3
 
 
-def make_teacher(config: Stage2Config) -> Teacher:
-    """The teacher that the configuration names; bodies are fitted to what the temporal one says."""
+def make_teacher(config: Stage2Config, start: KeypointNetwork) -> Teacher:
+    """The teacher of ``start`` that the configuration names; bodies are fitted to what the temporal one says.
+
+    Raises InputError where the temporal one reads another network's tokens.
+    """
     if config.teacher == "single":
         return SingleTeacher()
     if config.teacher == "smoothing":
         return SmoothingTeacher()
-    return TemporalTeacher(load_temporal(config.temporal))
+    return TemporalTeacher(load_temporal(config.temporal), start)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def study(config: Stage2Config, start: KeypointNetwork, tracklets: Tracklets) ->
     kept = config.out / "lore.pt"
     config.out.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
-        said, fitted = make_teacher(config)(start, tracklets), None
+        said, fitted = make_teacher(config, start)(start, tracklets), None
         if config.teacher == "fit":
             fitted = BodyFit().fit(tracklets, said)
             said = replace(said, keypoints=fitted.keypoints)
@@ -142,6 +145,7 @@ def learn(config: Stage2Config) -> KeypointNetwork:
         raise InputError("nobody to learn from: give recordings or crop sequences with --data")
     config.out.mkdir(parents=True, exist_ok=True)
     kept, start = config.out / "crops.npz", load_network(config.weights)
+    make_teacher(config, start)  # what it refuses it shall refuse before people are collected
     if not kept.exists():
         save_crops(kept, read_people(config.data, config.weights, config.frame))
     return Stage2(config, study(config, start, load_crops(kept)), start).run()

@@ -5,7 +5,7 @@ The keypoint network's answers are taken once, so a step costs only the temporal
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from gckpl_ros.estimate.checkpoint import load_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network
 from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import estimate_with_tokens
@@ -57,23 +57,26 @@ class TemporalTrainingConfig:
 class TemporalTraining:
     """A training run: everything that a checkpoint holds, and the steps that change it."""
 
-    def __init__(self, config: TemporalTrainingConfig) -> None:
+    def __init__(self, config: TemporalTrainingConfig, keypoint_network: KeypointNetwork | None = None) -> None:
+        """The keypoint network is read as the configuration says unless it is given."""
+        self.keypoint_network = keypoint_network or load_network(config.weights)
         torch.manual_seed(config.seed)
         self.config, self.step = config, 0
         self.device = choose_device(config.device)
-        self.network = TemporalNetwork(config.network).to(self.device)
+        shape = replace(config.network, tokens=self.keypoint_network.token_width)
+        self.network = TemporalNetwork(shape, reads=fingerprint(self.keypoint_network)).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.generator = torch.Generator().manual_seed(config.seed)
 
-    def run(self, keypoint_network: KeypointNetwork | None = None) -> TemporalNetwork:
+    def run(self) -> TemporalNetwork:
         """Simulate people, let the keypoint network see them, and learn to correct it over time."""
         config = self.config
         config.out.mkdir(parents=True, exist_ok=True)
         (config.out / "config.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")
         self.resume()
-        seen = watched(keypoint_network or load_network(config.weights), simulated(config))
+        seen = watched(self.keypoint_network, simulated(config))
         with Progress(transient=True) as progress, (config.out / "errors.jsonl").open("a", buffering=1) as log:
             bar, saved = progress.add_task("temporal", total=config.steps), time.monotonic()
             while self.step < config.steps:

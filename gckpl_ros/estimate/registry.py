@@ -1,0 +1,23 @@
+"""The architectures of keypoint networks: a new one is a file with its network, and its line here."""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
+
+ARCHITECTURES: Final[Mapping[str, type[KeypointNetwork]]] = {"tokens": TokenNetwork}
+"""By the key that their weights carry."""
+
+NetworkConfig: TypeAlias = TokenConfig
+"""The configuration of any of them: `gckpl train stage1 --network` offers what stands in this union."""
+
+
+def architecture(network: KeypointNetwork) -> str:
+    """The key of a network's architecture."""
+    return next(key for key, kind in ARCHITECTURES.items() if type(network) is kind)
+
+
+def build(config: NetworkConfig) -> KeypointNetwork:
+    """An untrained network of the architecture that a configuration is of."""
+    return next(kind for kind in ARCHITECTURES.values() if kind.Config is type(config))(config)
