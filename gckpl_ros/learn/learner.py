@@ -83,7 +83,7 @@ def _still(pair: Tracklets, frame: int) -> Flow:
 
 @dataclass(frozen=True)
 class LearnerConfig:
-    """How a network learns. The loss weights default to the paper's."""
+    """How a network learns."""
 
     weights: LossWeights = field(default_factory=LossWeights)
     options: LossOptions = field(default_factory=LossOptions)
@@ -161,10 +161,15 @@ class Learner:
             return
         self.optimizer.step()
         self.step_count += 1
-        decay = min(self.config.ema_decay, (1 + self.step_count) / (10 + self.step_count))
-        with torch.no_grad():
-            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average(self.averaged, self.network, self.config.ema_decay, self.step_count)
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move an exponential moving average towards the network, faster in the first steps (counted from 1)."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
 
 
 def _view(lesson: Lesson, said: Prediction, frame: int) -> View:

@@ -105,6 +105,7 @@ def test_two_steps_then_resume_to_four(tmp_path: Path) -> None:
         crops=replace(PLAIN, max_points=48, validation_sensors=("os1_64",)), network=TINY,
     )  # fmt: skip
     Stage1(config).run()
+    assert load_network(tmp_path / "last.safetensors").config == TINY
     first = torch.load(tmp_path / "last.pt", weights_only=True)
     again = Stage1(replace(config, steps=4))
     again.resume()
@@ -123,7 +124,7 @@ def test_training_lowers_the_error() -> None:
     """A small network learns twelve fixed crops by heart."""
     config = Stage1Config(steps=10_000, warmup_steps=1, learning_rate=3e-3, crops=PLAIN, network=TINY)
     run, batch = Stage1(config), CropSource(PLAIN, 1, CPU, "train").draw(12)
-    errors = [run.train_step(batch)["mpjpe"] for _ in range(60)]
+    errors = [run.learn(batch)["mpjpe"] for _ in range(60)]
     assert errors[-1] < 0.5 * errors[0]
 
 

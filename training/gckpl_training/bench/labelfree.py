@@ -6,9 +6,8 @@ paper's and from the one that ships. Every row is kept when it is measured: a st
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,14 +16,14 @@ import torch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import Errors
-from gckpl_ros.files import write_file
 from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.learn.stage2_loss import LossWeights
 from gckpl_ros.learn.teachers import Targets, estimate
-from gckpl_ros.learn.temporal import save_temporal
+from gckpl_training.learn.artefacts import artefact, key
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
+from gckpl_training.learn.run import Run
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
-from gckpl_training.learn.stage2 import Lore, Stage2, Stage2Config, TeacherName, study
+from gckpl_training.learn.stage2 import PseudoLabelled, Stage2, Stage2Config, TeacherName, pseudo_label
 from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
 from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate import wild
@@ -75,7 +74,7 @@ SMALL: Final = Scale((10, 20, 40), 30, 12, 4, 8, 20, 24, 12, 20)
 
 @dataclass
 class Runs:
-    """Everything from one start; networks, pseudo-labels and rows are kept in ``folder``, and not made twice."""
+    """Everything from one start; networks, pseudo-labels, rows are kept in ``folder``, once for what makes them."""
 
     start: Start
     mocap: Path
@@ -91,62 +90,67 @@ class Runs:
         self.network = self._stage1()
         self.temporal = self._temporal()
 
-    def kept(self, name: str, train: Callable[[], KeypointNetwork], steps: int | None = None) -> Row:
-        """The row of this name; trained and measured unless that was done before."""
-        kept = self.folder / f"{name}.json"
-        if not kept.exists():
-            row = {"start": self.start, "row": name, "steps": steps or self.scale.steps, "seed": self.seed}
-            row |= measure(estimate(train(), self.test.tracklets), self.test)
-            write_file(kept, json.dumps(row))
-        found: Row = json.loads(kept.read_text())
+    def kept(self, name: str, network: KeypointNetwork, steps: int | None = None) -> Row:
+        """The row of this name: what the network measures."""
+        row = {"start": self.start, "row": name, "steps": steps or self.scale.steps, "seed": self.seed}
+        made_of = {"row": row, "network": network, "test": self.test}
+
+        def make(path: Path) -> None:
+            path.write_text(json.dumps(row | measure(estimate(network, self.test.tracklets), self.test)))
+
+        found: Row = json.loads(artefact(self.folder / f"{name}.json", made_of, make).read_text())
         return found
 
-    def stage2(self, name: str, lore: Lore | None, steps: int | None = None, **changes: Any) -> KeypointNetwork:
+    def trained(self, name: str, run: Run) -> Path:
+        """Weights of a run, in a folder of what it is made of; trained unless that was done before."""
+        made_of = {**run.made_of, "steps": run.config.steps}
+        out = self.folder / f"{name}.{key(made_of)}"
+        if not (out / "final.safetensors").exists():  # written at the end of a run
+            run.move(out)
+            run.run()
+        return out / "final.safetensors"
+
+    def stage2(
+        self, name: str, people: PseudoLabelled | None, steps: int | None = None, **changes: Any
+    ) -> KeypointNetwork:
         """Stage II; without anybody to learn from on simulated crops alone, the control."""
         config = replace(self._config(name, steps or self.scale.steps), **changes)
-        return Stage2(config, lore, self.network).run()
+        return load_network(self.trained(name, Stage2(config, people, self.network)))
 
-    def lore(self, kind: TeacherName = "fit", people: int | None = None) -> Lore:
-        """What is known of the first people without labels; measured too, for it is what can be learnt."""
+    def pseudo_labelled(self, kind: TeacherName = "fit", people: int | None = None) -> PseudoLabelled:
+        """The first people without labels and their pseudo-labels; these are measured too: they can be learnt."""
         config = replace(self._config(f"people, {kind}", 0), teacher=kind, temporal=self.temporal)
-        lore = study(config, self.network, self.people.tracklets)
-        measured = config.out / "errors.json"
-        if not measured.exists():
-            errors = measure(lore.targets, self.people)
-            write_file(measured, json.dumps(errors))
-        return lore if people is None else lore.rows(torch.arange(people))
+        found = pseudo_label(config, self.network, self.people.tracklets)
+        made_of = {"targets": found.targets, "people": self.people}
+        errors = partial(measure, found.targets, self.people)
+        artefact(config.out / "errors.json", made_of, lambda path: path.write_text(json.dumps(errors())))
+        return found if people is None else found.rows(torch.arange(people))
 
     def oracle(self) -> KeypointNetwork:
         """Supervised training on the truth of the people without labels, as many steps and crops."""
         crops = self._config("", 1)
         config = FinetuneConfig(
-            out=self.folder / "oracle",
-            steps=self.scale.steps,
-            batch_size=crops.seen + crops.replay,
-            device="cpu",
-            seed=self.seed,
+            steps=self.scale.steps, batch_size=crops.seen + crops.replay, device="cpu", seed=self.seed
         )
-        return Finetune(config, self.people, self.network).run()
+        return load_network(self.trained("oracle", Finetune(config, self.people, self.network)))
 
-    def after(self, size: int) -> KeypointNetwork:
-        """What so many people without labels made of the start."""
-        return load_network(self.folder / f"Stage II, {size} people" / "final.safetensors")
-
-    def finetune(self, name: str, begin: Callable[[], KeypointNetwork | None], share: float) -> KeypointNetwork:
+    def finetune(self, name: str, start: KeypointNetwork | None, share: float) -> KeypointNetwork:
         """Supervised training on a share of the labelled people, from a network or (None) from nothing."""
-        start = begin()
-        labelled = wild.unlabelled(self.mocap, self.scale.labelled, wild.LABELLED_SEED)
-        people = max(1, round(share * len(labelled)))
+        people = max(1, round(share * len(self.labelled)))
         config = FinetuneConfig(
             weights="random",
             people=people,
             steps=self.scale.label_steps,
             learner=LearnerConfig(learning_rate=2e-3 if start is None else 1e-3),
-            out=self.folder / f"fine-tuned {name} {people}",
             device="cpu",
             seed=self.seed,
         )
-        return Finetune(config, labelled, start).run()
+        return load_network(self.trained(f"fine-tuned {name} {people}", Finetune(config, self.labelled, start)))
+
+    @cached_property
+    def labelled(self) -> LabelledTracklets:
+        """People with labels, of whom some are learnt."""
+        return wild.unlabelled(self.mocap, self.scale.labelled, wild.LABELLED_SEED)
 
     def _config(self, name: str, steps: int) -> Stage2Config:
         crops = WEAK_CROPS if self.start == "weak" else CropConfig(mocap=self.mocap, views=3)
@@ -157,33 +161,26 @@ class Runs:
     def _stage1(self) -> KeypointNetwork:
         if self.start == "strong":
             return load_network()
-        out = self.folder / "stage1"
-        if not (out / "final.safetensors").exists():
-            config = Stage1Config(
-                out=out, steps=self.scale.weak_steps, batch_size=32, easy_steps=0, ramp_steps=1, warmup_steps=200,
-                ema_decay=0.995, device="cpu", seed=self.seed, validation_people=200, crops=WEAK_CROPS,
-            )  # fmt: skip
-            Stage1(config).run()
-        return load_network(out / "final.safetensors")
+        config = Stage1Config(
+            steps=self.scale.weak_steps, batch_size=32, easy_steps=0, ramp_steps=1, warmup_steps=200, ema_decay=0.995,
+            device="cpu", seed=self.seed, validation_people=200, crops=WEAK_CROPS,
+        )  # fmt: skip
+        return load_network(self.trained("stage1", Stage1(config)))
 
     def _temporal(self) -> str:
         """The temporal network of this start; a weak start's saw all of the simulation, but no captured motion."""
         if self.start == "strong":
             return ""
-        out = self.folder / "temporal"
-        if not (out / "final.safetensors").exists():
-            config = TemporalTrainingConfig(
-                out=out, people=self.scale.temporal_people, steps=self.scale.temporal_steps, device="cpu",
-                seed=self.seed,
-            )  # fmt: skip
-            save_temporal(out / "final.safetensors", TemporalTraining(config, self.network).run(), {})
-        return str(out / "final.safetensors")
+        config = TemporalTrainingConfig(
+            people=self.scale.temporal_people, steps=self.scale.temporal_steps, device="cpu", seed=self.seed
+        )
+        return str(self.trained("temporal", TemporalTraining(config, self.network)))
 
 
-def measure(said: Targets, truth: LabelledTracklets) -> dict[str, float]:
+def measure(targets: Targets, truth: LabelledTracklets) -> dict[str, float]:
     """Errors in cm over all frames with points."""
     seen = truth.tracklets.seen
-    summary = Errors.of(said.keypoints[seen].numpy(), truth.keypoints[seen].numpy()).summary()
+    summary = Errors.of(targets.keypoints[seen].numpy(), truth.keypoints[seen].numpy()).summary()
     return {f"{name}_cm": round(100 * value, 2) for name, value in summary.items() if name != "people"}
 
 
@@ -223,9 +220,9 @@ def start_rows(runs: Runs) -> list[Row]:
 def amount(runs: Runs) -> list[Row]:
     """Stage I, controls, Stage II by the number of people without labels, and on true labels."""
     *fewer, most = runs.scale.sizes
-    largest, stage1 = _sized(runs, most), runs.kept("Stage I", lambda: runs.network)
-    controls = [runs.kept(name, partial(runs.stage2, name, None, **changes)) for name, changes in _controls(runs)]
-    oracle = runs.kept("true labels of all people", runs.oracle)
+    largest, stage1 = _sized(runs, most), runs.kept("Stage I", runs.network)
+    controls = [runs.kept(name, runs.stage2(name, None, **changes)) for name, changes in _controls(runs)]
+    oracle = runs.kept("true labels of all people", runs.oracle())
     return [stage1, *controls, *(_sized(runs, size) for size in fewer), largest, oracle]
 
 
@@ -253,30 +250,30 @@ def ablation(runs: Runs) -> list[Row]:
     for term, weight in ADDED.items():
         cases[f"with {term}"] = "fit", beside | {"learner": LearnerConfig(weights=replace(NOTHING, **{term: weight}))}
     return [
-        runs.kept(f"ablation, {name}", partial(_studied, runs, name, kind, changes), steps)
+        runs.kept(f"ablation, {name}", _ablated(runs, name, kind, changes), steps)
         for name, (kind, changes) in cases.items()
     ]
 
 
-def _studied(runs: Runs, name: str, kind: TeacherName | None, changes: dict[str, Any]) -> KeypointNetwork:
-    lore = runs.lore(kind) if kind else None
-    return runs.stage2(f"ablation {name}", lore, runs.scale.ablation_steps, **changes)
+def _ablated(runs: Runs, name: str, kind: TeacherName | None, changes: dict[str, Any]) -> KeypointNetwork:
+    people = runs.pseudo_labelled(kind) if kind else None
+    return runs.stage2(f"ablation {name}", people, runs.scale.ablation_steps, **changes)
 
 
 def few_labels(runs: Runs) -> list[Row]:
     """Fine-tuning on shares of the labels from four initialisations."""
     least, most = runs.scale.sizes[0], runs.scale.sizes[-1]
-    starts: dict[str, Callable[[], KeypointNetwork | None]] = {
-        "random": lambda: None,
-        "Stage I": lambda: runs.network,
-        f"Stage I + II, {least} people": lambda: runs.after(least),
-        f"Stage I + II, {most} people": lambda: runs.after(most),
+    starts: dict[str, KeypointNetwork | None] = {
+        "random": None,
+        "Stage I": runs.network,
+        f"Stage I + II, {least} people": _after(runs, least),
+        f"Stage I + II, {most} people": _after(runs, most),
     }
     rows = []
-    for name, begin in starts.items():
+    for name, start in starts.items():
         for share in runs.scale.shares:
-            train = partial(runs.finetune, name, begin, share)
-            row = runs.kept(f"{name}, {100 * share:g} % of labels", train, runs.scale.label_steps)
+            network = runs.finetune(name, start, share)
+            row = runs.kept(f"{name}, {100 * share:g} % of labels", network, runs.scale.label_steps)
             rows.append(row | {"initialisation": name, "labels_%": 100 * share})
     return rows
 
@@ -293,5 +290,13 @@ def summary(rows: list[Row], scale: Scale) -> dict[str, float]:
 
 
 def _sized(runs: Runs, size: int) -> Row:
-    name = f"Stage II, {size} people"
-    return runs.kept(name, lambda: runs.stage2(name, runs.lore(people=size))) | {"people": size}
+    return runs.kept(_name(size), _after(runs, size)) | {"people": size}
+
+
+def _after(runs: Runs, size: int) -> KeypointNetwork:
+    """What so many people without labels make of the start."""
+    return runs.stage2(_name(size), runs.pseudo_labelled(people=size))
+
+
+def _name(size: int) -> str:
+    return f"Stage II, {size} people"

@@ -13,7 +13,7 @@ import tyro
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import write_file
-from gckpl_training.learn.stage1 import commit
+from gckpl_training.learn.run import commit
 
 Rows = list[dict[str, Any]]
 

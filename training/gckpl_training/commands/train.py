@@ -1,15 +1,15 @@
 """The command `gckpl train`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from gckpl_ros.errors import InputError
-from gckpl_training.learn.finetune import FinetuneConfig
-from gckpl_training.learn.stage1 import Stage1Config
-from gckpl_training.learn.stage2 import Stage2Config
-from gckpl_training.learn.temporal import TemporalTrainingConfig
+from gckpl_training.learn.finetune import Finetune, FinetuneConfig
+from gckpl_training.learn.run import Run
+from gckpl_training.learn.stage1 import Stage1, Stage1Config
+from gckpl_training.learn.stage2 import Stage2Config, from_data
+from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
 
 Settings = (
     Annotated[Stage1Config, tyro.conf.subcommand("stage1", description="on simulated people")]
@@ -20,48 +20,26 @@ Settings = (
 
 
 def main(config: tyro.conf.OmitSubcommandPrefixes[Annotated[Settings, tyro.conf.arg(name="")]]) -> None:
-    """Train the keypoint network; a run resumes where it was stopped, Ctrl-C keeps the last checkpoint."""
+    """Train the keypoint network; a run resumes where it was stopped, also by Ctrl-C."""
     from rich.console import Console
 
     try:
-        result = _run(config)
+        run = _made(config)
+        figures = run.run()
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}: pip install 'gckpl_ros[train]'") from error
-    if result:
-        Console().print(result)
+    if run.parallel.leads:
+        accuracy = f"MPJPE {figures['mpjpe'] * 100:.1f} cm on held-out people; " if "mpjpe" in figures else ""
+        Console().print(f"{accuracy}weights in {config.out / 'final.safetensors'}")
 
 
-def _run(config: Settings) -> str:
-    """Train, and say what came of it; nothing in processes that follow another one."""
+def _made(config: Settings) -> Run:
     match config:
         case Stage1Config():
-            return _stage1(config)
+            return Stage1(config)
         case Stage2Config():
-            return _stage2(config)
+            return from_data(config)
         case TemporalTrainingConfig():
-            from gckpl_training.learn.temporal import TemporalTraining
-
-            TemporalTraining(config).run()
+            return TemporalTraining(config)
         case FinetuneConfig():
-            from gckpl_training.learn.finetune import Finetune
-
-            Finetune(config).run()
-    return _written(config.out)
-
-
-def _stage1(config: Stage1Config) -> str:
-    from gckpl_training.learn.stage1 import Stage1
-
-    result = Stage1(config).run()
-    return f"MPJPE {result['mpjpe'] * 100:.1f} cm on held-out people; {_written(config.out)}" if result else ""
-
-
-def _stage2(config: Stage2Config) -> str:
-    from gckpl_training.learn.stage2 import learn
-
-    learn(config)
-    return _written(config.out)
-
-
-def _written(out: Path) -> str:
-    return f"weights in {out / 'final.safetensors'}"
+            return Finetune(config)

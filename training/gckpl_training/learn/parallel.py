@@ -33,6 +33,14 @@ class Parallel:
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
+    def any(self, wish: bool) -> bool:
+        """Whether any process wishes it: all hear the same."""
+        if self.size == 1:
+            return wish
+        wishes = torch.tensor(float(wish), device=self.device)
+        dist.all_reduce(wishes)
+        return bool(wishes > 0)
+
     def close(self) -> None:
         """Leave the group; processes wait for each other."""
         if self.size > 1:

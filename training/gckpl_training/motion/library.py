@@ -110,7 +110,7 @@ class ProceduralMotions:
         return tuple((pose[:, t], place[:, t]) for t in range(frames))
 
 
-class SeenMotions:
+class FittedMotions:
     """Sequences of people who were seen: drawn from bodies fitted to them, forwards or in a mirror (see passers)."""
 
     on_ground = False
