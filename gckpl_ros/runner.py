@@ -21,12 +21,15 @@ class Observer(Protocol):
 
     def observe(self, sample: Sample, frame: Frame) -> None:
         """Take in a frame with the sample it was made of."""
+        return
 
     def end_tracks(self) -> None:
         """What comes next does not go on from what came: time restarted, or everybody is forgotten."""
+        return
 
     def configure(self, config: Config) -> None:
         """Take over other values between two frames."""
+        return
 
 
 @runtime_checkable

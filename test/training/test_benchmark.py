@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_training.bench import speed
+from gckpl_training.bench import BENCHMARKS, Name, measure, speed
 from gckpl_training.commands.benchmark import circumstances, cpu_model, write
 from gckpl_training.lidar import sensor
 
@@ -79,3 +80,18 @@ def test_a_near_sensor_with_many_beams_returns_more() -> None:
     dense, sparse = (speed.simulate_row(sensor(name), 5.0, 8, 1) for name in ("waymo_top", "spinner16"))
     assert dense["returns_per_body"] > 3 * sparse["returns_per_body"] > 60
     assert min(dense["bodies_scanned_per_s"], dense["training_crops_per_s"]) > 0
+
+
+def test_every_benchmark_has_its_function() -> None:
+    assert get_args(Name) == tuple(BENCHMARKS)
+    root = Path(speed.__file__).parent
+    for place in BENCHMARKS.values():
+        module, function = place.split(".")
+        assert f"def {function}(" in (root / f"{module}.py").read_text()
+
+
+def test_benchmarks_take_the_options_that_they_name(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="labelfree needs people who walk"):
+        measure("labelfree", small=True)
+    monkeypatch.setattr(speed, "pipeline_rows", lambda weights: [{"weights": weights}])
+    assert measure("pipeline", weights=weights, small=True) == {"rows": [{"weights": weights}]}

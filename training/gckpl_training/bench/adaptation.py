@@ -48,6 +48,13 @@ class Scan:
     keypoints: Float32[np.ndarray, "b 14 3"]
 
 
+def adaptation_result(mocap: Path, small: bool = False) -> list[Row]:
+    """What learning costs, and what it gains; ``small``: less of everything, to see that it runs."""
+    gain = adaptation_rows(mocap, 2, (1, 2)) if small else adaptation_rows(mocap)
+    tables = {"latency": latency_rows(mocap), "gain": gain}
+    return [{"table": table, **row} for table, rows in tables.items() for row in rows]
+
+
 def adaptation_rows(mocap: Path, minutes: int = 5, seeds: tuple[int, ...] = SEEDS) -> list[Row]:
     """Error of the last minute with and without adaptation: recordings to learn from, then those that mislead."""
     gains = [_row(f"seed {seed}", recording(mocap, seed, minutes), minutes) for seed in seeds]

@@ -30,7 +30,7 @@ WALL_M: Final = 20.0
 PERIOD_S: Final = 0.1
 CASES: Final = ((10, True), (10, False), (30, True), (30, False))
 TYPES = typestore().types
-_LISTENED: Final = ("skeletons", "markers", "tf", "diagnostics")
+_OUTPUTS: Final = ("skeletons", "markers", "tf", "diagnostics")
 _START_S: Final = 60.0
 
 
@@ -41,13 +41,13 @@ def live_rows(seconds: float = 20.0, weights: str = "", external: bool = False) 
     what the node reports. ``external``: measure the node /gckpl that runs already, with ROS or without.
     """
     with nullcontext() if external else _live(weights), Participant(local=True) as network:
-        ear = Ear(network)
-        mouth = Mouth(network)
-        mouth.wait_for_a_listener()
-        return [_row(mouth, ear, people, given, seconds) for people, given in CASES]
+        receiver = Receiver(network)
+        sender = Sender(network)
+        sender.wait_for_a_subscriber()
+        return [_row(sender, receiver, people, given, seconds) for people, given in CASES]
 
 
-class Mouth:
+class Sender:
     """Publishes clouds and boxes."""
 
     def __init__(self, network: Participant) -> None:
@@ -55,7 +55,7 @@ class Mouth:
         self._clouds = network.publisher("/points", INPUTS["points"].type, profile)
         self._boxes = network.publisher("/detections", INPUTS["detections"].type, profile)
 
-    def wait_for_a_listener(self) -> None:
+    def wait_for_a_subscriber(self) -> None:
         """Until the node has subscribed; raises InputError if none does."""
         for _ in range(int(_START_S / PERIOD_S)):
             if self._clouds.subscribers:
@@ -63,7 +63,7 @@ class Mouth:
             sleep(PERIOD_S)
         raise InputError("no node subscribes to /points: is it active, with the same CYCLONEDDS_URI and ROS_DOMAIN_ID?")
 
-    def speak(self, cloud: Cloud, boxes: Boxes | None) -> int:
+    def send(self, cloud: Cloud, boxes: Boxes | None) -> int:
         """Publish a cloud with the stamp of now, then its boxes; returns the stamp."""
         header = to_header(stamp := time_ns(), cloud.frame_id, TYPES)
         intensity = np.ones(len(cloud), np.float32)
@@ -73,42 +73,45 @@ class Mouth:
         return stamp
 
 
-class Ear:
-    """Notes when the skeletons of each cloud come, how many, and what the node last said of its stages."""
+class Receiver:
+    """Notes when the skeletons of each cloud come, how many, and what the node last reported of its stages."""
 
     def __init__(self, network: Participant) -> None:
         self._lock = Lock()
-        self.came: dict[int, tuple[int, int]] = {}
-        self.said: dict[str, str] = {}
+        self.results: dict[int, tuple[int, int]] = {}
+        self.diagnostics: dict[str, str] = {}
         receivers = {"skeletons": self._skeletons, "diagnostics": self._diagnostics}
-        for name in _LISTENED:
+        for name in _OUTPUTS:
             output = OUTPUTS[name]
             topic = output.topic.replace("~", "/gckpl")
             network.subscribe(topic, output.type, receivers.get(name, lambda message: None), SENSOR)
 
     def _skeletons(self, message: Any) -> None:
         with self._lock:
-            self.came[stamp_ns(message.header.stamp)] = time_ns(), len(message.skeletons)
+            self.results[stamp_ns(message.header.stamp)] = time_ns(), len(message.skeletons)
 
     def _diagnostics(self, message: Any) -> None:
-        self.said = {each.key: each.value for each in message.status[0].values}
+        self.diagnostics = {each.key: each.value for each in message.status[0].values}
 
 
-def _row(mouth: Mouth, ear: Ear, people: int, given: bool, seconds: float) -> dict[str, Any]:
+def _row(sender: Sender, receiver: Receiver, people: int, given: bool, seconds: float) -> dict[str, Any]:
     cloud, boxes = dense_crowd(people)
-    sent = list(_speak(mouth, cloud, boxes if given else None, seconds, f"{people} people"))
+    sent = list(_sent(sender, cloud, boxes if given else None, seconds, f"{people} people"))
     sleep(1.0)
     sent = sent[len(sent) // 4 :]  # after the start: the detector makes sure, the device gets warm
-    delays_ms = [(ear.came[stamp][0] - stamp) / 1e6 for stamp in sent if stamp in ear.came]
+    delays_ms = [(receiver.results[stamp][0] - stamp) / 1e6 for stamp in sent if stamp in receiver.results]
     if not delays_ms:
         raise InputError("not one of the clouds has a result: what does the node say on /diagnostics?")
-    stages = {name: float(ear.said.get(f"{name} (ms)", 0)) for name in ("wait", "decode", "detect", "crop", "estimate")}
-    stages |= {name: float(ear.said.get(f"{name} (ms)", 0)) for name in ("track", "encode")}
+    stages = {
+        name: float(receiver.diagnostics.get(f"{name} (ms)", 0))
+        for name in ("wait", "decode", "detect", "crop", "estimate")
+    }
+    stages |= {name: float(receiver.diagnostics.get(f"{name} (ms)", 0)) for name in ("track", "encode")}
     beside = sum(stages[name] for name in ("decode", "crop", "track", "encode"))
     return {
         "people": people,
         "boxes": "given" if given else "found",
-        "skeletons": median(ear.came[stamp][1] for stamp in sent if stamp in ear.came),
+        "skeletons": median(receiver.results[stamp][1] for stamp in sent if stamp in receiver.results),
         "clouds_with_result_%": round(100 * len(delays_ms) / len(sent), 1),
         "message_to_skeletons_ms": round(median(delays_ms), 1),
         "95_%_ms": round(float(np.percentile(delays_ms, 95)), 1),
@@ -117,10 +120,10 @@ def _row(mouth: Mouth, ear: Ear, people: int, given: bool, seconds: float) -> di
     }
 
 
-def _speak(mouth: Mouth, cloud: Cloud, boxes: Boxes | None, seconds: float, what: str) -> Iterator[int]:
+def _sent(sender: Sender, cloud: Cloud, boxes: Boxes | None, seconds: float, what: str) -> Iterator[int]:
     next_ns = time_ns()
     for _ in track(range(round(seconds / PERIOD_S)), what, transient=True):
-        yield mouth.speak(cloud, boxes)
+        yield sender.send(cloud, boxes)
         next_ns += round(1e9 * PERIOD_S)
         sleep(max(0.0, (next_ns - time_ns()) / 1e9))
 

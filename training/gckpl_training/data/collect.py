@@ -40,7 +40,7 @@ def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", fram
     for path in data:
         if path.suffix == ".npz":
             found.append(load_crops(path))
-        elif seen := watch(path, weights, frame, frames):
+        elif seen := tracked_people(path, weights, frame, frames):
             found.append(tracklets(seen))
     if not any(map(len, found)):
         raise InputError(f"nobody to learn from in {', '.join(map(str, data))}: nobody is seen for {frames} clouds")
@@ -51,7 +51,7 @@ def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", fram
     return join(found)
 
 
-def watch(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Seen]:
+def tracked_people(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Seen]:
     """Everybody whom the pipeline tracks in a recording for so many clouds, in axes of the fixed ``frame``."""
     config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": frame}})
     recorder = Recorder(frames)

@@ -271,8 +271,8 @@ class Journal(Silence):
     def note(self, step: int, figures: dict[str, float]) -> None:
         """Figures of a step."""
         headline = self._run.headline
-        said = f"{self._run.stage}, {headline} {figures[headline]:.3f}"
-        self._progress.update(self._bar, completed=step, description=said)
+        text = f"{self._run.stage}, {headline} {figures[headline]:.3f}"
+        self._progress.update(self._bar, completed=step, description=text)
         if step % NOTE_EVERY == 0:
             self._write("losses.jsonl", "train", step, figures)
 
