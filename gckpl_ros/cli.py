@@ -13,7 +13,7 @@ COMMANDS = {
         "gckpl_training.commands.sim",
         "the simulated street as a recording with truth, or as a live sensor",
     ),
-    "replay": ("gckpl_ros.io.recording.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
+    "replay": ("gckpl_ros.commands.replay", "recording with PointCloud2 in, skeletons out (MCAP)"),
     "live": ("gckpl_ros.commands.live", "skeletons of live clouds on a ROS 2 network, without ROS"),
     "echo": ("gckpl_ros.commands.echo", "print live skeletons, their rate and latency"),
     "adaptation": (

@@ -22,7 +22,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
 
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
 
 SHARE = Path(get_package_share_directory("gckpl_ros"))
 ARGUMENTS = [

@@ -46,7 +46,7 @@ ALLOWED = {
     "view": VOCABULARY,
     "io": VOCABULARY | {"pipeline", "runner", "view", "adapt"},
     "evaluate": VOCABULARY | {"people"},
-    "commands": VOCABULARY | {"people", "pipeline", "adapt", "io", "evaluate"},
+    "commands": VOCABULARY | {"people", "pipeline", "adapt", "io", "evaluate", "view"},
     "weights": set(),
     "cli": {"errors"},
     "__main__": {"cli"},

@@ -17,8 +17,8 @@ from gckpl_ros.io.dds.network import buffer_warning
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
+from gckpl_ros.io.live.interface import NO_DETECTIONS
 from gckpl_ros.io.live.status import Report, in_words
-from gckpl_ros.io.recording.replay_input import NO_DETECTIONS
 from gckpl_ros.pipeline import Pipeline
 
 Show: TypeAlias = Callable[[str], None]
@@ -40,7 +40,7 @@ def main(
     local: Annotated[bool, tyro.conf.arg(help="this machine only: always works, if all programs say it")] = False,
 ) -> None:
     """Find people in the LiDAR clouds of a ROS 2 network and publish their skeletons, without ROS, until Ctrl-C."""
-    settings = load_config(config, [*overrides, *_inputs(points, detections)])
+    settings = load_config(config, [*overrides, *input_overrides(points, detections)])
     console = Console(stderr=True)
     if warning := buffer_warning():
         console.print(warning, highlight=False, soft_wrap=True)
@@ -54,7 +54,7 @@ def main(
         console.print("\n".join(_summary(node)), highlight=False, markup=False)
 
 
-def _inputs(points: Sequence[str], detections: str | None) -> Iterator[str]:
+def input_overrides(points: Sequence[str], detections: str | None) -> Iterator[str]:
     """Options as overrides; JSON is YAML."""
     if points:
         yield f"input.points={json.dumps(points)}"

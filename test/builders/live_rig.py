@@ -3,7 +3,7 @@
 from ros_messages import SCAN_NS, START_NS
 
 from gckpl_ros.config import Config
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.tf import TransformBuffer
 

@@ -9,7 +9,7 @@ from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
 from gckpl_training.data.collect import read_people
 from gckpl_training.data.crop_files import save_crops
 

@@ -11,7 +11,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, SENSOR, TRANSFORMS, Participant, Publisher, Receive
 from gckpl_ros.io.dds.services import Service
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, resolve
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.services import served
 from gckpl_ros.io.live.status import Status, reports
 from gckpl_ros.io.live.worker import Worker

@@ -11,6 +11,9 @@ from gckpl_ros.errors import InputError
 
 _NAME: Final = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
+# In place of a topic on the command line: detections are not used.
+NO_DETECTIONS: Final = "none"
+
 
 class Endpoint(NamedTuple):
     """A topic or service: its ROS name, its ROS type, and what it is for (Markdown, one line)."""

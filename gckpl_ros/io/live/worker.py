@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from gckpl_ros.adapt import Adapter, NoAdapter
 from gckpl_ros.config import Config
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.pipeline import Pipeline

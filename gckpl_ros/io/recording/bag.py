@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
+from heapq import merge
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -59,12 +60,6 @@ class BagReader:
         """How many messages a topic has."""
         return sum(connection.msgcount for connection in self._connections() if connection.topic == topic)
 
-    def period_ns(self, topic: str) -> float:
-        """Mean time between two messages of a topic, were they spread over the whole recording; 0 for a single one."""
-        start = min(reader.start_time for reader in self._readers)
-        end = max(reader.end_time for reader in self._readers)
-        return (end - start) / gaps if (gaps := self.count(topic) - 1) > 0 else 0.0
-
     def of_type(self, msgtype: str) -> list[str]:
         """The topics of a type that have messages."""
         return sorted(topic for topic, kind in self.topics.items() if kind == msgtype and self.count(topic))
@@ -84,13 +79,15 @@ class BagReader:
         raise InputError(f"{self.path} has no messages of {msgtype}.\n{self._listing()}")
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
-        """The messages of some topics as they were received; raises InputError where the recording is damaged."""
+        """Messages of some topics as they were received, of all files by time; raises InputError for damaged ones."""
+        files = []
         for reader in self._readers:
-            connections = [connection for connection in reader.connections if connection.topic in topics]
-            messages = reader.messages(connections) if connections else iter(())
-            while (message := self._next(messages)) is not None:
-                connection, received_ns, data = message
-                yield Record(connection.topic, received_ns, data)
+            if connections := [connection for connection in reader.connections if connection.topic in topics]:
+                files.append(reader.messages(connections))
+        merged = merge(*files, key=lambda message: message[1])
+        while (message := self._next(merged)) is not None:
+            connection, received_ns, data = message
+            yield Record(connection.topic, received_ns, data)
 
     def decode(self, record: Record) -> Any:
         """The message in a record; raises InputError if its bytes are no such message."""

@@ -1,7 +1,7 @@
 """What a replay did, as data and as a table."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ _REASONS = 12
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and latencies. ``skipped``: clouds without a result, ``dropped``: people and detections, by reason."""
+    """Counts and latencies. ``skipped``: clouds without a result, ``dropped``: people and detections, by reason.
+
+    ``notes``: what was taken in place of a topic that is not in the recording.
+    """
 
     source: str
     out: str
@@ -31,6 +34,7 @@ class Summary:
     dropped: Mapping[str, int]
     stages_ms: Mapping[str, Mapping[str, float]]
     adaptation: AdaptationState
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -50,10 +54,14 @@ class Tally:
     timings_ms: list[Mapping[str, float]] = field(default_factory=list)
     first_fault: str = "it has no messages"
 
-    def skip(self, reason: str, detail: str) -> None:
-        """Count a cloud without a result."""
-        self.first_fault = self.first_fault if self.skipped else detail
-        self.skipped[reason] += 1
+    def skip(self, reason: str, count: int = 1, detail: str = "") -> None:
+        """Count clouds without a result."""
+        self.first_fault = self.first_fault if self.skipped else detail or reason
+        self.skipped[reason] += count
+
+    def drop(self, reasons: Mapping[str, int]) -> None:
+        """Count people or detections that were left out."""
+        self.dropped.update(reasons)
 
     def check(self, source: Path, topic: str) -> None:
         """Raise InputError if there is not a single result."""
@@ -68,7 +76,9 @@ class Tally:
         self.dropped.update(frame.dropped)
         self.timings_ms.append(frame.timings_ms)
 
-    def summary(self, source: Path, out: Path, topic: str, adaptation: AdaptationState) -> Summary:
+    def summary(
+        self, source: Path, out: Path, topic: str, adaptation: AdaptationState, notes: Sequence[str]
+    ) -> Summary:
         """All in all; a stage's total is the sum of all stages of one frame."""
         stages = {name: [t.get(name, 0.0) for t in self.timings_ms] for name in _names(self.timings_ms)}
         stages["total"] = [sum(t.values()) for t in self.timings_ms]
@@ -88,6 +98,7 @@ class Tally:
                 if values
             },
             adaptation=adaptation,
+            notes=list(notes),
         )
 
 
@@ -99,6 +110,8 @@ def table(summary: Summary) -> Any:
     from rich.table import Table
 
     made = Table(title=f"{summary.topic} -> {summary.out}", title_justify="left", show_header=False)
+    for note in summary.notes:
+        made.add_row("taken", note)
     made.add_row("clouds", str(summary.clouds))
     made.add_row("frames with a result", str(summary.frames))
     made.add_row("people, over all frames", str(summary.people))

@@ -21,7 +21,7 @@ from vision_msgs.msg import Detection3DArray
 from gckpl_ros.config import InputConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import OUTPUTS
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.messages.frames import PARENTS
 from gckpl_ros.io.messages.tf import TransformError
 from gckpl_ros.io.messages.typestore import MessageTypes

@@ -9,7 +9,7 @@ from rclpy.lifecycle import Node
 
 from gckpl_ros.adapt import load_adapter
 from gckpl_ros.config import Config
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.services import Serve, served
 from gckpl_ros.io.live.status import Status, reports
 from gckpl_ros.io.live.worker import Worker

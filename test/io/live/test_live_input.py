@@ -8,8 +8,8 @@ import pytest
 from live_rig import WAIT_S, Rig
 from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 
-from gckpl_ros.io.live.matching import REPLACED, TIME_WENT_BACK
-from gckpl_ros.io.live.sample import NO_POINTS, NOT_NEWER
+from gckpl_ros.io.live.live_input import TIME_WENT_BACK
+from gckpl_ros.io.live.matching import NO_POINTS, NOT_NEWER, REPLACED
 
 PATIENCE_S = 60.0
 

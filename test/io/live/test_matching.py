@@ -5,8 +5,7 @@ import pytest
 from live_rig import MOMENT_S, SILENCE_S, WAIT_S, Rig
 from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
 
-from gckpl_ros.io.live.matching import MISSING, REPLACED
-from gckpl_ros.io.live.sample import NO_DETECTIONS_OF_ITS_TIME
+from gckpl_ros.io.live.matching import MISSING, NO_DETECTIONS_OF_ITS_TIME, REPLACED
 
 
 def test_a_cloud_waits_for_its_transform():

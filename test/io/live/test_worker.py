@@ -13,7 +13,7 @@ from ros_messages import PERSON, SCAN_NS, START_NS, TYPES, cloud, detections, he
 
 from gckpl_ros.adapt import NoAdapter
 from gckpl_ros.config import Config
-from gckpl_ros.io.live.matching import LiveInput
+from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.live.worker import Worker
 from gckpl_ros.io.messages.outputs import Outputs

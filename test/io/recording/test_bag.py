@@ -59,8 +59,19 @@ def test_files_of_a_split_recording_are_read_in_the_order_of_time(tmp_path):
     assert read(split) == [("/a", 5, "soon"), ("/b", 6, "b"), ("/a", 50, "late")]
     with BagReader(split) as bag:
         assert bag.count("/a") == 2
-        assert bag.period_ns("/a") == pytest.approx(46, abs=1)  # from 5 to 50, two messages
-        assert bag.period_ns("/b") == 0
+
+
+@pytest.mark.parametrize("plugin", list(StoragePlugin))
+def test_files_that_overlap_are_merged_by_time(tmp_path, plugin):
+    odd, even = ([("/a", t, str(t)) for t in range(first, 40, 2)] for first in (1, 2))
+    split = tmp_path / "split"
+    split.mkdir()
+    for name, messages in (("left", odd), ("right", [*even, ("/b", 41, "last")])):
+        record(tmp_path / name, plugin, messages)
+        (file,) = (path for path in (tmp_path / name).iterdir() if path.suffix in (".mcap", ".db3"))
+        shutil.copy(file, split)
+    assert [stamp for _, stamp, _ in read(split)] == [*range(1, 40), 41]
+    assert read(split, ["/b"]) == [("/b", 41, "last")]
 
 
 def test_topics_are_found_by_type_or_by_name(tmp_path):

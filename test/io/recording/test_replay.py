@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
 
+from gckpl_ros.commands.replay import main
 from gckpl_ros.config import Config, load_config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.recording.bag import BagReader, BagWriter
-from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, Options, main, replay
-from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
+from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, replay
 
 
 @pytest.fixture
@@ -18,20 +19,34 @@ def config(weights):
     return Config.parse({"estimate": {"weights": str(weights), "device": "cpu"}, "track": {"confirm_hits": 1}})
 
 
-KINDS = {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE, "/tf": TF_TYPE, "/tf_static": TF_TYPE}
+KINDS = {
+    "/rear/points": CLOUD_TYPE,
+    "/points": CLOUD_TYPE,
+    "/lidar/points": CLOUD_TYPE,
+    "/detections": DETECTIONS_TYPE,
+    "/tf": TF_TYPE,
+    "/tf_static": TF_TYPE,
+}
 
 
 def record(path, *messages):
     """Messages are (scan number, topic, message)."""
     with BagWriter(path, {topic: KINDS[topic] for _, topic, _ in messages}) as writer:
         for i, topic, message in messages:
-            writer.write(topic, START_NS + i * SCAN_NS, message)
+            writer.write(topic, START_NS + round(i * SCAN_NS), message)
     return path
 
 
 def seen_by_a_detector(path, scans=4):
     clouds = [(i, "/lidar/points", cloud(i)) for i in range(scans)]
     return record(path, *clouds, *((i, "/detections", detections(i, "person", "car")) for i in range(scans)))
+
+
+def within(config, tolerance_ms):
+    """Stamps this near belong together."""
+    values = config.model_dump()
+    values["input"]["tolerance_s"] = tolerance_ms / 1e3
+    return Config.parse(values)
 
 
 class Samples:
@@ -83,7 +98,7 @@ def test_every_output_has_one_message_for_each_cloud(tmp_path, config):
 def test_the_same_recording_makes_the_same_bytes(tmp_path, config):
     source = seen_by_a_detector(tmp_path / "in.mcap")
     for name in ("a.mcap", "b.mcap"):
-        replay(source, tmp_path / name, config, Options(include_cloud=True))
+        replay(source, tmp_path / name, config, include_cloud=True)
     assert (tmp_path / "a.mcap").read_bytes() == (tmp_path / "b.mcap").read_bytes()
 
 
@@ -94,7 +109,7 @@ def test_clouds_and_transforms_are_copied_on_request(tmp_path, config):
         (0, "/tf", transforms(0, "odom", "base", 3)),
         (0, "/lidar/points", cloud(0)),
     )
-    replay(source, tmp_path / "out.mcap", config, Options(include_cloud=True))
+    replay(source, tmp_path / "out.mcap", config, include_cloud=True)
     with BagReader(tmp_path / "out.mcap") as bag:
         (copy,) = (bag.decode(r) for r in bag.records(["/lidar/points"]))
         tf = [bag.decode(r).transforms for r in bag.records(["/tf"])]
@@ -128,7 +143,7 @@ def test_when_the_recording_starts_anew_nobody_from_before_is_known(tmp_path, co
     again = [(10 + i, "/lidar/points", cloud(i)) for i in range(2)]
     boxes = [(i, "/detections", detections(i, "person")) for i in (0, 1, 12, 13)]
     source = record(tmp_path / "in.mcap", *((i, "/lidar/points", cloud(i)) for i in (12, 13)), *again, *boxes)
-    replay(source, tmp_path / "out.mcap", config, Options(tolerance_ms=1.0))
+    replay(source, tmp_path / "out.mcap", within(config, 1.0))
     ids = [int(frame.tracks.ids[0]) for frame in frames(tmp_path / "out.mcap")]
     assert len(ids) == 4 and len(set(ids)) == 2
 
@@ -141,14 +156,14 @@ def test_no_output_and_a_reason_if_no_cloud_can_be_used(tmp_path, config):
 
 
 @pytest.mark.parametrize(
-    "offset_ms, tolerance_ms, people", [(20, None, 1), (70, None, 0), (70, 80.0, 1), (20, 10.0, 0)]
+    "offset_ms, tolerance_ms, people", [(20, 50.0, 1), (70, 50.0, 0), (70, 80.0, 1), (20, 10.0, 0)]
 )
 def test_detections_belong_to_a_cloud_of_nearly_the_same_stamp(tmp_path, config, offset_ms, tolerance_ms, people):
-    scans = [(i, "/lidar/points", cloud(i)) for i in range(11)]  # 10 Hz: half a scan is 50 ms
+    scans = [(i, "/lidar/points", cloud(i)) for i in range(11)]  # 10 Hz
     source = record(
         tmp_path / "in.mcap", *scans, (0, "/detections", detections(0, "person", offset_ns=-offset_ms * 10**6))
     )
-    summary = replay(source, tmp_path / "out.mcap", config, Options(tolerance_ms=tolerance_ms))
+    summary = replay(source, tmp_path / "out.mcap", within(config, tolerance_ms))
     first = frames(tmp_path / "out.mcap")[0]
     assert len(first.tracks) == people
     assert summary.dropped["cloud without detections of its time"] == 11 - people
@@ -181,6 +196,80 @@ def test_clouds_without_a_transform_to_the_fixed_frame_are_skipped(tmp_path, con
     with pytest.raises(InputError, match=r"none of the 5 clouds .* map not known .*lidar, odom"):
         unknown = config.model_copy(update={"track": config.track.model_copy(update={"frame": "map"})})
         replay(source, tmp_path / "other.mcap", unknown)
+
+
+def rig_of_two(path, missing=()):
+    """Two sensors, the rear one 3 m behind and 20 ms late; a mount that knows both."""
+    mounts = [
+        (0, "/tf_static", transforms(0, "base", "lidar", 1)),
+        (0, "/tf_static", transforms(0, "base", "rear", -2)),
+    ]
+    front = [(i, "/points", cloud(i, points=[PERSON])) for i in range(5)]
+    rear = [(i + 0.2, "/rear/points", cloud(i + 0.2, [PERSON], "rear")) for i in range(5) if i not in missing]
+    return record(path, *mounts, *sorted(front + rear, key=lambda message: message[0]))
+
+
+def given(config, **values):
+    """The configuration with other values of ``input``."""
+    return config.model_copy(update={"input": config.input.model_copy(update=values)})
+
+
+@pytest.mark.parametrize(("frame", "front_x"), [("", 6.0), ("base", 7.0)])
+def test_clouds_of_several_sensors_are_merged_in_the_frame_that_is_asked_for(tmp_path, config, frame, front_x):
+    kept, two = Samples(), given(config, points=("points", "/rear/points"), frame=frame)
+    summary = replay(rig_of_two(tmp_path / "in.mcap"), tmp_path / "out.mcap", two, sinks=[kept])
+    assert [sample.cloud.stamp_ns for sample in kept.samples] == [START_NS + i * SCAN_NS for i in range(5)]
+    assert {sample.cloud.frame_id for sample in kept.samples} == {frame or "lidar"}
+    for sample in kept.samples:
+        np.testing.assert_allclose(sample.cloud.points[:, 0], [front_x, front_x - 3], atol=1e-6)
+    assert (summary.clouds, summary.frames, summary.skipped) == (10, 5, {})
+    assert summary.topic == "/points, /rear/points"
+
+
+def test_a_scan_without_one_sensor_goes_without_it_and_is_counted(tmp_path, config):
+    kept, two = Samples(), given(config, points=("points", "/rear/points"))
+    source = rig_of_two(tmp_path / "in.mcap", missing=(1, 4))
+    summary = replay(source, tmp_path / "out.mcap", two, sinks=[kept])
+    assert [len(sample.cloud) for sample in kept.samples] == [2, 1, 2, 2, 1]
+    assert summary.dropped == {"cloud of another sensor is missing": 2}
+
+
+def test_a_topic_that_is_not_there_is_replaced_by_the_only_one_and_the_summary_says_so(tmp_path, config):
+    source = seen_by_a_detector(tmp_path / "in.mcap")
+    summary = replay(source, tmp_path / "out.mcap", given(config, detections="boxes"))
+    assert summary.topic == "/lidar/points" and summary.people == 4
+    assert summary.notes == [
+        "/lidar/points in place of /points, which has no PointCloud2",
+        "/detections in place of /boxes, which has no Detection3DArray",
+    ]
+    (tmp_path / "two").mkdir()
+    two = rig_of_two(tmp_path / "two" / "in.mcap")
+    with pytest.raises(InputError, match=r"several topics .*choose by --topic /points \| /rear/points"):
+        replay(two, tmp_path / "out.mcap", given(config, points=("/lidar/points",)))
+    with pytest.raises(InputError, match="topic /top is not in it"):
+        replay(two, tmp_path / "out.mcap", given(config, points=("/points", "/top")))
+
+
+def test_classes_and_the_use_of_detections_are_parameters(tmp_path, config):
+    source = seen_by_a_detector(tmp_path / "in.mcap")
+    for values, people, dropped in (
+        ({"classes": ("car",)}, 4, {"detection of class person": 4}),
+        ({"classes": ("car", "")}, 8, {}),
+        ({"detections": ""}, 0, {}),
+    ):
+        summary = replay(source, tmp_path / "out.mcap", given(config, **values))
+        assert (summary.people, summary.dropped) == (people, dropped)
+
+
+def test_options_go_over_parameters_and_name_topics_that_must_be_there(tmp_path, weights, capsys):
+    source, out = seen_by_a_detector(tmp_path / "in.mcap"), tmp_path / "out.mcap"
+    overrides = (f"estimate.weights={weights}", "input.classes=[nobody]", "track.confirm_hits=1")
+    main(source, out, classes=(), tolerance_ms=0.0, overrides=overrides, summary=tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["people"] == 8
+    assert "in place of" in capsys.readouterr().out
+    for wrong in ({"topic": ("/lidar/pints",)}, {"detections": "/boxes"}):
+        with pytest.raises(InputError, match="is not in it"):
+            main(source, out, overrides=overrides, **wrong)
 
 
 def test_the_output_is_not_the_input(tmp_path, config):

@@ -8,13 +8,14 @@ import torch
 from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 
 from gckpl_ros.adapt import Activity
+from gckpl_ros.commands.replay import main
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.replay import main, replay
-from gckpl_ros.io.recording.replay_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.replay import replay
 
 PEOPLE, CLOUDS, STEP_M = 12, 17, 0.3
 ADAPT = {"enabled": True, "frames": 2, "min_tracklets": 10, "batch_pairs": 4, "check_steps": 2, "steps_per_cloud": 1.0}

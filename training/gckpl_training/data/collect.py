@@ -8,7 +8,7 @@ from gckpl_ros.adapt.collector import Collector, Seen, tracklets
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.replay_input import Options, ReplayInput
+from gckpl_ros.io.recording.recorded_input import RecordedInput
 from gckpl_ros.io.recording.summary import Tally
 from gckpl_ros.people.tracklets import Tracklets, join
 from gckpl_ros.pipeline import Pipeline
@@ -57,8 +57,8 @@ def tracked_people(recording: Path, weights: str = "", frame: str = "", frames: 
     recorder = Recorder(frames)
     runner = Runner(Pipeline(config), [recorder])
     with BagReader(recording) as bag:
-        source = ReplayInput(bag, Options(), config.track.frame, Tally())
-        records, clouds = bag.records({source.topic}), bag.count(source.topic)
+        source = RecordedInput(bag, config, Tally())
+        records, clouds = bag.records(source.topics), sum(map(bag.count, source.topics))
         shown = track(records, f"people in {recording.name}", clouds, transient=True)
         for _ in runner.run(source.samples(shown)):
             pass

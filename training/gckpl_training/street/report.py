@@ -17,7 +17,6 @@ from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.replay import replay
-from gckpl_ros.io.recording.replay_input import Options
 from gckpl_ros.io.recording.summary import Summary as Replayed
 from gckpl_ros.runner import Sink
 from gckpl_ros.types import Frame, Sample
@@ -42,7 +41,7 @@ def replay_scenes(
         def progress(records: Iterable[Any], total: int) -> Iterable[Any]:
             return bar.track(records, total, description="replaying")
 
-        summary = replay(source, out, config, Options(), sinks, progress)
+        summary = replay(source, out, config, sinks=sinks, progress=progress)
     return kept.scenes, summary
 
 
