@@ -4,15 +4,17 @@ from collections.abc import Collection
 from time import perf_counter_ns
 
 import numpy as np
-from jaxtyping import Float32
+import torch
+from jaxtyping import Bool, Float32
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.detect import Detector, NoDetector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
 from gckpl_ros.track import NoTracker, Tracker
-from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Parts, Sample
+from gckpl_ros.types import Boxes, Cloud, Frame, Parts, Sample
 
 
 class Pipeline:
@@ -47,20 +49,19 @@ class Pipeline:
         estimate = self._estimator(crops)
         sure = estimate.skeletons.confidence.mean(axis=1) >= least
         watch.lap("estimate")
-        people = crops[sure]
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
         dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
-        parts = _parts(people, estimate.parts[sure]) if "parts" in wanted else None
+        parts = _parts(crops, estimate.parts, sure) if "parts" in wanted else None
+        people = crops if sure.all() else crops.rows(sure)
         return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
 
     def warm_up(self) -> None:
         """Estimate people made of nothing, so that the first cloud need not wait for the device to get ready."""
         for people in (1, 8):
-            shape = (people, self._config.crop.max_points)
-            mask, index, at = np.ones(shape, bool), np.zeros(shape, np.int64), np.zeros((people, 3), np.float32)
-            points = np.zeros((*shape, 3), np.float32)
-            self._estimator(Crops(points, mask, index, at, at + np.float32(5), np.full(people, shape[1])))
+            shape, origins = (people, self._config.crop.max_points), torch.zeros(people, 3)
+            mask = torch.ones(shape, dtype=torch.bool)
+            self._estimator(PersonBatch(torch.zeros(*shape, 3), mask, views=origins + 5, origins=origins))
 
     def configure(self, config: Config) -> None:
         """Take over other values between two clouds; people and their ids stay, and so does all that is FIXED."""
@@ -99,7 +100,8 @@ def _nearest(boxes: Boxes, cloud: Cloud, most: int) -> tuple[Boxes, dict[str, in
     return boxes[nearest], {"too_many": len(boxes) - most}
 
 
-def _parts(crops: Crops, probability: Float32[np.ndarray, "b n 15"]) -> Parts:
-    """Parts of all points that the network saw; ``person`` is the row in Frame.tracks (trackers keep the order)."""
-    person = np.nonzero(crops.mask)[0]
-    return Parts(crops.index[crops.mask], person, probability[crops.mask])
+def _parts(crops: PersonBatch, probability: Float32[np.ndarray, "b n 15"], sure: Bool[np.ndarray, " b"]) -> Parts:
+    """Parts of all points of the sure; ``person`` is the row in Frame.tracks (trackers keep the order)."""
+    mask = crops.mask.numpy() & sure[:, None]
+    person = (np.cumsum(sure) - 1)[np.nonzero(mask)[0]]
+    return Parts(crops.required("index").numpy()[mask], person, probability[mask])

@@ -5,12 +5,13 @@ unless a name says otherwise. Shapes: n points, b people, k keypoints (14), p pa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.skeleton import NUM_KEYPOINTS
 
 
@@ -55,36 +56,6 @@ class Boxes:
     def empty() -> "Boxes":
         """No boxes."""
         return Boxes(_zeros(0, 3), _zeros(0, 3), _zeros(0), _zeros(0))
-
-
-@dataclass(frozen=True)
-class Crops:
-    """The points of each person, padded to one batch: ``points`` relative to ``origins`` with the cloud's axes.
-
-    ``index`` leads back into the cloud (-1 where padded), ``counts`` is the number of points before sub-sampling,
-    ``views`` is the vector from the sensor to the crop's origin.
-    """
-
-    points: Float32[np.ndarray, "b n 3"]
-    mask: Bool[np.ndarray, "b n"]
-    index: Int64[np.ndarray, "b n"]
-    origins: Float32[np.ndarray, "b 3"]
-    views: Float32[np.ndarray, "b 3"]
-    counts: Int64[np.ndarray, " b"]
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Crops":
-        """Crops chosen by an index array, a mask or a slice."""
-        chosen = (getattr(self, field.name)[index] for field in fields(self))
-        return Crops(*chosen)
-
-    @staticmethod
-    def empty() -> "Crops":
-        """Nobody."""
-        none = np.zeros(0, np.int64)
-        return Crops(_zeros(0, 0, 3), np.zeros((0, 0), bool), none[:, None][:, :0], _zeros(0, 3), _zeros(0, 3), none)
 
 
 @dataclass(frozen=True)
@@ -177,12 +148,12 @@ class Frame:
     parts: Parts | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
-    people: Crops = field(default_factory=Crops.empty)
+    people: PersonBatch = field(default_factory=PersonBatch.empty)
 
-    def tracked(self) -> tuple[Crops, Int64[np.ndarray, " b"]]:
+    def tracked(self) -> tuple[PersonBatch, Int64[np.ndarray, " b"]]:
         """Crops and ids of those whom the tracker knew and who were seen in this cloud."""
         known = self.tracks.states[: len(self.people)] == TrackState.TRACKED
-        return self.people[known], self.tracks.ids[: len(self.people)][known]
+        return self.people.rows(known), self.tracks.ids[: len(self.people)][known]
 
 
 def _zeros(*shape: int) -> np.ndarray:

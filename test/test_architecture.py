@@ -26,19 +26,20 @@ MODULES = {
 }
 
 # What each part of the runtime may import of the others; training may import all of them.
-VOCABULARY = {"skeleton", "types", "config", "errors", "files"}
+VOCABULARY = {"skeleton", "batch", "types", "config", "errors", "files"}
 STAGES = {"people", "detect", "estimate", "track"}
 ALLOWED = {
     "errors": set(),
     "skeleton": set(),
-    "types": {"skeleton"},
+    "batch": set(),
+    "types": {"skeleton", "batch"},
     "config": {"errors"},
     "files": {"errors"},
-    "people": VOCABULARY | {"learn"},
+    "people": VOCABULARY,
     "detect": VOCABULARY,
     "estimate": VOCABULARY,
     "track": VOCABULARY,
-    "body": VOCABULARY | {"people", "learn"},
+    "body": VOCABULARY | {"people"},
     "learn": VOCABULARY | {"people", "estimate"},
     "adapt": VOCABULARY | {"people", "estimate", "learn"},
     "pipeline": VOCABULARY | STAGES,

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import torch
 
-from gckpl_ros.adapt.collector import Collector, Seen
+from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.adapt.guard import Anchors
 from gckpl_ros.adapt.pace import Pace
 from gckpl_ros.adapt.state import Activity, AdaptationState, Progress
@@ -19,6 +19,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import Teacher
+from gckpl_ros.people.tracklets import Tracklet
 from gckpl_ros.types import Frame, Sample
 
 # What passes between the threads that estimate and the one that learns, under a lock that is held for moments only.
@@ -73,7 +74,7 @@ class Handover:
         with self._lock:
             self._paused = False
 
-    def _take(self, most: int) -> Sequence[Seen] | None:
+    def _take(self, most: int) -> Sequence[Tracklet] | None:
         """Tracklets that wait; None where there is no learning now."""
         with self._lock:
             return None if self._paused or self._failure else self._collector.take(most)

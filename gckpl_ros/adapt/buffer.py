@@ -7,8 +7,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from gckpl_ros.adapt.collector import Example, frames_with_next
 from gckpl_ros.adapt.guard import LEAST_HELD_OUT
+from gckpl_ros.people.tracklets import Tracklet
+from gckpl_ros.skeleton import BACKGROUND
+
+# Sure enough to learn from: what is least sure, and how much of a crop may be something else.
+LEAST_CONFIDENCE: Final = 0.3
+MOST_BACKGROUND: Final = 0.6
 
 # Learning starts with this many people, and this share of tracklets on the move.
 LEAST_PEOPLE: Final = 4
@@ -38,10 +43,10 @@ class Buffer:
 
     def __init__(self, most_mb: float) -> None:
         self.most_mb = most_mb
-        self.held_out: deque[Example] = deque(maxlen=MOST_HELD_OUT)
+        self.held_out: deque[Tracklet] = deque(maxlen=MOST_HELD_OUT)
         self.renewed = 0
         """How often the holdout changed."""
-        self._examples: list[Example] = []
+        self._examples: list[Tracklet] = []
         self._count = self._spare = 0
 
     def __len__(self) -> int:
@@ -52,9 +57,9 @@ class Buffer:
         """Memory of all that is kept."""
         return _nbytes(self._examples) + _nbytes(self.held_out)
 
-    def add(self, example: Example) -> None:
+    def add(self, example: Tracklet) -> None:
         """Take in a tracklet that can be trusted and in which two consecutive frames were seen."""
-        if not (example.trusted and len(frames_with_next(example))) or _like(example, self.held_out) is not None:
+        if not (trusted(example) and len(example.frames_with_next)) or _like(example, self.held_out) is not None:
             return
         if (known := _like(example, self._examples)) is not None:
             self._examples[known] = example
@@ -68,17 +73,17 @@ class Buffer:
 
     def ready(self, least: int) -> bool:
         """Whether there is enough to learn from: tracklets, people, and movement."""
-        moving = sum(one.seen.speed_m_s > MOVING_M_S for one in self._examples)
-        people = {one.seen.person for one in self._examples}
+        moving = sum(one.speed_m_s > MOVING_M_S for one in self._examples)
+        people = {one.person for one in self._examples}
         enough = len(self) >= least and len(self.held_out) >= LEAST_HELD_OUT
         return enough and len(people) >= LEAST_PEOPLE and moving >= LEAST_MOVING * len(self)
 
-    def draw(self, size: int, rng: np.random.Generator) -> tuple[list[Example], Int64[np.ndarray, " b"]]:
+    def draw(self, size: int, rng: np.random.Generator) -> tuple[list[Tracklet], Int64[np.ndarray, " b"]]:
         """Tracklets by chance, the rarer the likelier, and of each the first of two consecutive frames."""
         chance = 1 / _commonness(self._examples)
         rows = rng.choice(len(self), min(size, len(self)), replace=False, p=chance / chance.sum())
         drawn = [self._examples[row] for row in rows]
-        return drawn, np.array([rng.choice(frames_with_next(one)) for one in drawn])
+        return drawn, np.array([rng.choice(one.frames_with_next) for one in drawn])
 
     def clear(self) -> None:
         """Forget everybody."""
@@ -86,7 +91,7 @@ class Buffer:
         self._examples.clear()
         self.renewed += 1
 
-    def _hold_out(self, example: Example) -> None:
+    def _hold_out(self, example: Tracklet) -> None:
         """Fill the holdout, then renew it slowly; what it cannot take is not learnt from either."""
         self._spare += 1
         if len(self.held_out) < MOST_HELD_OUT or self._spare % RENEW_EVERY == 0:
@@ -101,27 +106,36 @@ class Buffer:
             del self._examples[int(_commonness(self._examples).argmax())]
 
 
-def _nbytes(examples: Iterable[Example]) -> int:
+def trusted(example: Tracklet) -> bool:
+    """Whether the network takes this for a person: sure of the keypoints, and most points on the body."""
+    assert example.keypoints is not None and example.confidence is not None and example.parts is not None
+    sure = float(example.confidence[example.counts > 0].astype(np.float32).mean())
+    background = float((example.parts == BACKGROUND).mean())
+    finite = bool(np.isfinite(example.keypoints).all())
+    return finite and sure >= LEAST_CONFIDENCE and background <= MOST_BACKGROUND
+
+
+def _nbytes(examples: Iterable[Tracklet]) -> int:
     return sum(one.nbytes for one in examples)
 
 
-def _like(example: Example, others: Sequence[Example]) -> int | None:
+def _like(example: Tracklet, others: Sequence[Tracklet]) -> int | None:
     """Which of the others shows the same: at the same place, in the same pose."""
-    places = np.array([one.seen.place for one in others]).reshape(-1, 3)
-    for row in np.flatnonzero(np.linalg.norm(places - example.seen.place, axis=1) < SAME_PLACE_M).tolist():
+    places = np.array([one.place for one in others]).reshape(-1, 3)
+    for row in np.flatnonzero(np.linalg.norm(places - example.place, axis=1) < SAME_PLACE_M).tolist():
         if np.linalg.norm(example.pose - others[row].pose, axis=1).mean() < SAME_POSE_M:
             return int(row)
     return None
 
 
-_TRAITS: Final[tuple[Callable[[Example], int], ...]] = (
-    lambda one: one.seen.person,
-    lambda one: int(np.digitize(one.seen.range_m, (_NEAR_M, _FAR_M))),
-    lambda one: int(np.digitize(one.seen.speed_m_s, (MOVING_M_S, _RUNNING_M_S))),
+_TRAITS: Final[tuple[Callable[[Tracklet], int], ...]] = (
+    lambda one: one.person,
+    lambda one: int(np.digitize(one.range_m, (_NEAR_M, _FAR_M))),
+    lambda one: int(np.digitize(one.speed_m_s, (MOVING_M_S, _RUNNING_M_S))),
 )
 
 
-def _commonness(examples: list[Example]) -> Float64[np.ndarray, " b"]:
+def _commonness(examples: list[Tracklet]) -> Float64[np.ndarray, " b"]:
     """How common each one's person, range and speed are, beside the average person, range and speed: 3 if all are."""
     total = np.zeros(len(examples))
     for trait in _TRAITS:

@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gckpl_ros.adapt.collector import Example, frames_with_next, targets, to_device, tracklets
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import AdaptConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.geometric import flow_loss
-from gckpl_ros.learn.learner import Lesson, lesson
+from gckpl_ros.learn.learner import frame_pairs
 from gckpl_ros.learn.losses import bone_length_loss, bone_lengths, left_right_loss, teacher_loss
-from gckpl_ros.people.batch import CropBatch
+from gckpl_ros.people.tracklets import Tracklet, unpack
 from gckpl_ros.skeleton import NUM_KEYPOINTS, NUM_PARTS
 
 # Simulated crops with known truth that ship: most are rehearsed while learning, the others only guard.
@@ -32,7 +32,7 @@ _ARRAYS: Final = {
     "points": (np.float16, ("n", 3)),
     "mask": (np.uint8, ("n",)),
     "views": (np.float32, (3,)),
-    "labels": (np.uint8, ("n",)),
+    "parts": (np.uint8, ("n",)),
     "keypoints": (np.float32, (NUM_KEYPOINTS, 3)),
 }
 
@@ -41,8 +41,8 @@ _ARRAYS: Final = {
 class Anchors:
     """``replay`` is learnt from, ``guard`` never."""
 
-    replay: CropBatch
-    guard: CropBatch
+    replay: PersonBatch
+    guard: PersonBatch
 
     @staticmethod
     def load(path: Path | None = None) -> "Anchors":
@@ -50,7 +50,7 @@ class Anchors:
         source = path or shipped_anchors()
         try:
             with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in _ARRAYS}
+                arrays = {name: file[_on_disk(name)] for name in _ARRAYS}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"cannot read anchors {source}: {error}; install the package anew") from error
         batch = _batch(arrays, source)
@@ -63,9 +63,9 @@ class Anchors:
         return Anchors(self.replay.to(device), self.guard.to(device))
 
 
-def save_anchors(path: Path, crops: CropBatch) -> None:
+def save_anchors(path: Path, crops: PersonBatch) -> None:
     """Write labelled crops as ``Anchors.load`` reads them."""
-    arrays = {name: getattr(crops, name).cpu().numpy().astype(dtype) for name, (dtype, _) in _ARRAYS.items()}
+    arrays = {_on_disk(name): crops.required(name).cpu().numpy().astype(dtype) for name, (dtype, _) in _ARRAYS.items()}
     save_arrays(path, **arrays)
 
 
@@ -74,26 +74,30 @@ def shipped_anchors() -> Path:
     return Path(str(files("gckpl_ros.weights") / "anchors.npz"))
 
 
-def _batch(arrays: dict[str, np.ndarray], source: Path) -> CropBatch:
-    wrong = [name for name in arrays if not _fits(name, arrays)]
+def _batch(arrays: dict[str, np.ndarray], source: Path) -> PersonBatch:
+    wrong = [_on_disk(name) for name in arrays if not _fits(name, arrays)]
     if wrong or len(arrays["points"]) < GUARD_EVERY:
         raise InputError(f"anchors {source} hold no usable {', '.join(wrong) or 'crops'}; install the package anew")
     mask = torch.from_numpy(arrays["mask"].astype(bool))
-    return CropBatch(
+    return PersonBatch(
         points=torch.from_numpy(arrays["points"].astype(np.float32)) * mask[..., None],
         mask=mask,
         views=torch.from_numpy(arrays["views"]),
-        labels=torch.from_numpy(arrays["labels"].astype(np.int64)),
+        parts=torch.from_numpy(arrays["parts"].astype(np.int64)),
         keypoints=torch.from_numpy(arrays["keypoints"]),
         counts=mask.sum(1),
     )
+
+
+def _on_disk(name: str) -> str:
+    return "labels" if name == "parts" else name
 
 
 def _fits(name: str, arrays: dict[str, np.ndarray]) -> bool:
     """Type and shape, that all is finite, and that labels name parts."""
     array, (dtype, shape) = arrays[name], _ARRAYS[name]
     expected = (len(arrays["points"]), *(arrays["points"].shape[1] if size == "n" else size for size in shape))
-    known = name != "labels" or array.max(initial=0) < NUM_PARTS
+    known = name != "parts" or array.max(initial=0) < NUM_PARTS
     return array.dtype == dtype and array.shape == expected and bool(np.isfinite(array).all()) and bool(known)
 
 
@@ -113,15 +117,15 @@ class Verdict:
 class Guard:
     """Remembers the loaded network's error on anchors, and what it says of the people held out."""
 
-    def __init__(self, loaded: KeypointNetwork, anchors: CropBatch, config: AdaptConfig) -> None:
+    def __init__(self, loaded: KeypointNetwork, anchors: PersonBatch, config: AdaptConfig) -> None:
         self.config = config
         self._loaded, self._anchors = loaded, anchors
         self._anchor_error_m = anchor_error(loaded, anchors)
-        self._holdout: Lesson | None = None
+        self._holdout: PersonBatch | None = None
 
-    def renew(self, held_out: Sequence[Example]) -> None:
+    def renew(self, held_out: Sequence[Tracklet]) -> None:
         """Take other people to judge by, with what the teacher said of them: one pair of frames of each."""
-        self._holdout = self._lesson(held_out) if len(held_out) >= LEAST_HELD_OUT else None
+        self._holdout = self._pairs(held_out) if len(held_out) >= LEAST_HELD_OUT else None
 
     def judge(self, candidate: KeypointNetwork, in_use: KeypointNetwork) -> Verdict:
         """Compare with the loaded network (anchors, drift), and with it and the one in use on people held out."""
@@ -161,12 +165,11 @@ class Guard:
         return f"keypoints {100 * drift_m:.1f} cm from those of the loaded network"
 
     @torch.no_grad()
-    def _lesson(self, held_out: Sequence[Example]) -> Lesson:
-        device = self._anchors.points.device
-        people, said = to_device(tracklets([one.seen for one in held_out]), targets(held_out), device)
-        starts = [frames_with_next(one) for one in held_out]
-        frames = torch.from_numpy(np.array([start[len(start) // 2] for start in starts])).to(device)
-        return lesson(people, said, torch.arange(len(people), device=device), frames)
+    def _pairs(self, held_out: Sequence[Tracklet]) -> PersonBatch:
+        people = unpack(held_out).to(self._anchors.points.device)
+        starts = [one.frames_with_next for one in held_out]
+        frames = torch.tensor([start[len(start) // 2] for start in starts], device=people.points.device)
+        return frame_pairs(people, torch.arange(len(people), device=frames.device), frames)
 
 
 def finite(network: KeypointNetwork) -> bool:
@@ -175,35 +178,34 @@ def finite(network: KeypointNetwork) -> bool:
 
 
 @torch.no_grad()
-def anchor_error(network: KeypointNetwork, anchors: CropBatch) -> float:
+def anchor_error(network: KeypointNetwork, anchors: PersonBatch) -> float:
     """Mean keypoint error (m) where the truth is known."""
     errors = []
     for rows in torch.split(anchors.mask.sum(1).argsort(stable=True), _SIZE):
         batch = anchors.rows(rows)
-        said = network(batch.points, batch.mask, batch.views).keypoints
-        errors.append((said - batch.keypoints).norm(dim=-1).mean(1))
+        said = network(*batch.inputs).keypoints
+        errors.append((said - batch.required("keypoints")).norm(dim=-1).mean(1))
     return float(torch.cat(errors).mean())
 
 
 @torch.no_grad()
-def holdout_loss(network: KeypointNetwork, people: Lesson) -> float:
+def holdout_loss(network: KeypointNetwork, people: PersonBatch) -> float:
     """Disagreement with the teacher and with the flow, and limbs that change or differ from left to right; m."""
-    said = _keypoints(network, people)
-    first, second = said[:, 0], said[:, 1] + people.shift[:, None]
-    labels = people.targets
-    taught = teacher_loss(said.flatten(0, 1), labels.keypoints.flatten(0, 1), labels.confidence.flatten(0, 1))
+    said, frames = _keypoints(network, people), people.flat()
+    origins = people.required("origins")
+    first, second = said[:, 0], said[:, 1] + (origins[:, 1] - origins[:, 0])[:, None]
+    taught = teacher_loss(said.flatten(0, 1), frames.required("keypoints"), frames.required("confidence"))
     limbs = bone_length_loss(first, bone_lengths(second)) + left_right_loss(first)
-    return float(taught + limbs + _flow_loss(people, first, second))
+    return float(taught + limbs + _flow_loss(people.frame(0), first, second))
 
 
-def _flow_loss(people: Lesson, first: Float[Tensor, "b 14 3"], second: Float[Tensor, "b 14 3"]) -> Float[Tensor, ""]:
-    points, mask = people.tracklets.points[:, 0], people.tracklets.mask[:, 0]
-    parts = torch.nn.functional.one_hot(people.targets.parts[:, 0], NUM_PARTS).to(points.dtype) * mask[..., None]
-    flow = people.flows[0]
-    return flow_loss(first, second, points, flow.vectors, mask, parts, confidence=flow.confidence)
+def _flow_loss(here: PersonBatch, first: Float[Tensor, "b 14 3"], second: Float[Tensor, "b 14 3"]) -> Float[Tensor, ""]:
+    parts = torch.nn.functional.one_hot(here.required("parts"), NUM_PARTS).to(here.points.dtype) * here.mask[..., None]
+    flow = here.required("flow")
+    return flow_loss(first, second, here.points, flow, here.mask, parts, confidence=here.flow_confidence)
 
 
 @torch.no_grad()
-def _keypoints(network: KeypointNetwork, people: Lesson) -> Float[Tensor, "b 2 14 3"]:
-    keypoints: Tensor = network(*people.tracklets.crops()).keypoints
+def _keypoints(network: KeypointNetwork, people: PersonBatch) -> Float[Tensor, "b 2 14 3"]:
+    keypoints: Tensor = network(*people.flat().inputs).keypoints
     return keypoints.view(len(people), 2, *keypoints.shape[1:])

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 
 from gckpl_ros.adapt.buffer import Buffer
-from gckpl_ros.adapt.collector import Seen, label, targets, to_device, tracklets
 from gckpl_ros.adapt.guard import Anchors, Guard, Verdict, finite
 from gckpl_ros.adapt.state import Progress
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import AdaptConfig, Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.learn.learner import Learner, LearnerConfig, Lesson, lesson
+from gckpl_ros.learn.learner import Learner, LearnerConfig, frame_pairs
 from gckpl_ros.learn.stage2_loss import LossWeights
 from gckpl_ros.learn.teachers import SmoothingTeacher, Teacher
 from gckpl_ros.learn.temporal import TemporalTeacher, load_temporal
-from gckpl_ros.people.batch import CropBatch
+from gckpl_ros.people.tracklets import Tracklet, labelled, unpack
 
 # How the adapter learns, in one place: losses and their weights, and who teaches.
 
@@ -106,14 +106,16 @@ class Trainer:
         """How many tracklets to show now."""
         return LABELLED_BESIDE if self.ready else LABELLED_FIRST
 
-    def show(self, seen: Sequence[Seen]) -> None:
+    def show(self, seen: Sequence[Tracklet]) -> None:
         """Ask the teacher about people, and keep those of whom it is sure."""
-        for example in label(seen, self._loaded, self._teacher, self._device) if seen else ():
+        if not seen:
+            return
+        for example in labelled(seen, self._teacher(self._loaded, unpack(seen).to(self._device))):
             self._buffer.add(example)
 
     def learn(self) -> None:
         """One step; now and then a check, after which ``network`` is another one or the learner has gone back."""
-        self.progress.losses = self._learner.step(self._lesson(), self._rehearsal())
+        self.progress.losses = self._learner.step(self._pairs(), self._rehearsal())
         self.progress.step += 1
         if self.progress.step % self._config.check_steps == 0:
             self._check()
@@ -122,15 +124,14 @@ class Trainer:
         """What ``continue_from`` takes as ``learner``."""
         return self._learner.state_dict()
 
-    def _lesson(self) -> Lesson:
+    def _pairs(self) -> PersonBatch:
         examples, frames = self._buffer.draw(self._config.batch_pairs, self._rng)
-        people, said = to_device(tracklets([one.seen for one in examples]), targets(examples), self._device)
-        rows = torch.arange(len(examples), device=self._device)
+        people, rows = unpack(examples).to(self._device), torch.arange(len(examples), device=self._device)
         with torch.no_grad():
             with_flow = self._learner.config.weights.flow > 0
-            return lesson(people, said, rows, torch.from_numpy(frames).to(self._device), with_flow)
+            return frame_pairs(people, rows, torch.from_numpy(frames).to(self._device), with_flow)
 
-    def _rehearsal(self) -> CropBatch:
+    def _rehearsal(self) -> PersonBatch:
         rows = self._rng.choice(len(self._replay), min(self._config.batch_pairs, len(self._replay)), replace=False)
         return self._replay.rows(torch.from_numpy(rows).to(self._device))
 

@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import ACTIVITIES, LIMITS, pose_from_angles, turn
 from gckpl_ros.body.body import AnnyBody, Rig
-from gckpl_ros.learn.teachers import Targets
-from gckpl_ros.people.tracklets import Tracklets
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 
 # People fitted at a time: temporaries stay near the cache.
@@ -93,21 +92,20 @@ class BodyFit:
         self.limits = LIMITS.deg2rad()
         self.standing = ACTIVITIES["standing"].mean(1).deg2rad()
 
-    def fit(self, tracklets: Tracklets, said: Targets) -> Fitted:
-        """Bodies fitted to what was said and to the points."""
-        shares = torch.split(torch.arange(len(tracklets)), PEOPLE)
-        parts = [self._fit(tracklets.rows(rows), said.rows(rows)) for rows in shares]
+    def fit(self, people: PersonBatch) -> Fitted:
+        """Bodies fitted to the keypoints, as far as they are sure, and to the points of tracklets."""
+        parts = [self._fit(people.rows(rows)) for rows in torch.split(torch.arange(len(people)), PEOPLE)]
         return Fitted(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(Fitted)))
 
-    def _fit(self, tracklets: Tracklets, said: Targets) -> Fitted:
-        seen = _evidence(tracklets, said)
+    def _fit(self, people: PersonBatch) -> Fitted:
+        seen = _evidence(people)
         with torch.inference_mode(False), torch.enable_grad():
             values = self._start(seen.keypoints.clone())
             values = self._descend(values, seen, self.config.keypoint_steps, 0.06, points=False)
             if self.config.point_steps:
                 values = self._descend(values, seen, self.config.point_steps, 0.03, points=True)
         pose = self._pose(values).view(*values.heading.shape, -1, 3, 3)
-        keypoints = self._rig(values)[0].keypoints.view_as(seen.keypoints) - tracklets.origins[:, :, None]
+        keypoints = self._rig(values)[0].keypoints.view_as(seen.keypoints) - people.required("origins")[:, :, None]
         return Fitted(keypoints.detach(), pose, values.place)
 
     def _start(self, keypoints: Float[Tensor, "b t 14 3"]) -> _Variables:
@@ -186,16 +184,16 @@ class BodyFit:
         return torch.cat(matched)
 
 
-def _evidence(tracklets: Tracklets, said: Targets) -> _Evidence:
-    origins = tracklets.origins[:, :, None]
-    on_person = tracklets.mask & (said.parts != BACKGROUND)
+def _evidence(people: PersonBatch) -> _Evidence:
+    origins, parts = people.required("origins")[:, :, None], people.required("parts")
+    on_person = people.mask & (parts != BACKGROUND)
     return _Evidence(
-        said.keypoints + origins,
-        said.confidence * 2,
-        (tracklets.points + origins).flatten(0, 1),
-        on_person.flatten(0, 1),
-        said.parts.flatten(0, 1),
-        (tracklets.origins - tracklets.views).flatten(0, 1),
+        keypoints=people.required("keypoints") + origins,
+        weight=people.required("confidence") * 2,
+        points=(people.points + origins).flatten(0, 1),
+        on_person=on_person.flatten(0, 1),
+        parts=parts.flatten(0, 1),
+        sensor=(origins[:, :, 0] - people.views).flatten(0, 1),
     )
 
 

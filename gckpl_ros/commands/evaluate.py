@@ -99,5 +99,5 @@ def _count(message: Any, truth: People) -> np.ndarray:
     cloud = Cloud(to_points(message)[0], truth.stamp_ns, truth.frame_id)
     crops, kept, _ = crop(cloud, truth.boxes, CropConfig(margin_m=0, min_points=1))
     counts = np.zeros(len(truth), np.int64)
-    counts[kept] = crops.counts
+    counts[kept] = crops.required("counts").numpy()
     return counts

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import EstimateConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.skeleton import BACKGROUND, NUM_PARTS
-from gckpl_ros.types import Crops, Skeletons
+from gckpl_ros.types import Skeletons
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Estimator:
         return Estimator(load_network(config.weights), device)
 
     @torch.inference_mode()
-    def __call__(self, crops: Crops) -> Estimate:
+    def __call__(self, crops: PersonBatch) -> Estimate:
         """Estimate everybody at once; nobody in, nobody out."""
         if len(crops) == 0:
             return Estimate(Skeletons.empty(), np.zeros((0, crops.points.shape[1], NUM_PARTS), np.float32))
-        points, mask, views = (torch.from_numpy(a).to(self.device) for a in (crops.points, crops.mask, crops.views))
+        points, mask, views = (value.to(self.device) for value in crops.inputs)
         prediction = self.network(points, mask, views)
         parts = prediction.part_logits.softmax(-1).masked_fill(~mask[..., None], 0.0)
         skeletons = Skeletons(
-            keypoints=prediction.keypoints.float().cpu().numpy() + crops.origins[:, None],
+            keypoints=prediction.keypoints.float().cpu().numpy() + crops.required("origins").numpy()[:, None],
             confidence=prediction.confidence_logit.sigmoid().cpu().numpy(),
             visibility=parts[..., :BACKGROUND].amax(1).cpu().numpy(),
         )

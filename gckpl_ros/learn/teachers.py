@@ -1,76 +1,57 @@
 """What a teacher says of unlabelled people, and the teacher that needs nothing but time: keypoints move smoothly."""
 
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.people.tracklets import Tracklets
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Pseudo-labels of tracklets: keypoints (m) relative to each frame's origin, how sure (0..1), part of each point.
-
-    The confidence is 0 where nothing is said: in frames without points.
-    """
-
-    keypoints: Float[Tensor, "b t 14 3"]
-    confidence: Float[Tensor, "b t 14"]
-    parts: Int64[Tensor, "b t n"]
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-    def rows(self, index: Tensor) -> "Targets":
-        """The chosen people."""
-        return Targets(*(getattr(self, one.name)[index] for one in fields(self)))
 
 
 @runtime_checkable
 class Teacher(Protocol):
     """Says what a student should learn; ``network`` is not changed."""
 
-    def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
-        """Pseudo-labels of all frames."""
+    def __call__(self, network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
+        """Tracklets with pseudo-labels of all frames: keypoints, confidence, parts."""
         ...
 
 
-def estimate(network: KeypointNetwork, tracklets: Tracklets) -> Targets:
+def estimate(network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
     """The paper's pseudo-labels: what the network says of each frame alone."""
-    return estimate_with_tokens(network, tracklets)[0]
+    return estimate_with_tokens(network, people)[0]
 
 
 @torch.inference_mode()
 def estimate_with_tokens(
-    network: KeypointNetwork, tracklets: Tracklets, size: int = 256
-) -> tuple[Targets, Float[Tensor, "b t 14 c"]]:
+    network: KeypointNetwork, people: PersonBatch, size: int = 256
+) -> tuple[PersonBatch, Float[Tensor, "b t 14 c"]]:
     """The same with the network's tokens, in batches of crops of like size."""
-    points, mask, views = tracklets.crops()
-    counts = mask.sum(1)
+    crops = people.flat()
+    counts, room = crops.mask.sum(1), crops.mask.shape[1]
     order = counts.argsort()
     columns: list[tuple[Tensor, ...]] = []
     for rows in torch.split(order, size):
-        longest = max(int(counts[rows].max()), 1)
-        said = network(points[rows, :longest], mask[rows, :longest], views[rows])
-        parts = torch.nn.functional.pad(said.part_logits.argmax(-1), (0, points.shape[1] - longest))
-        sure = said.confidence_logit.sigmoid() * (counts[rows] > 0)[:, None]
+        batch = crops.rows(rows)
+        said = network(*batch.inputs)
+        parts = torch.nn.functional.pad(said.part_logits.argmax(-1), (0, room - batch.mask.shape[1]))
+        sure = said.confidence_logit.sigmoid() * batch.seen[:, None]
         columns.append((said.keypoints, sure, parts, said.tokens))
-    back, people = order.argsort(), (len(tracklets), tracklets.frames)
+    back, shape = order.argsort(), people.mask.shape[:-1]
     joined = (torch.cat(column)[back] for column in zip(*columns, strict=True))
-    *said_of_all, tokens = (values.view(*people, *values.shape[1:]) for values in joined)
-    return Targets(*said_of_all), tokens
+    keypoints, confidence, parts, tokens = (values.view(*shape, *values.shape[1:]) for values in joined)
+    return replace(people, keypoints=keypoints, keypoint_mask=None, confidence=confidence, parts=parts), tokens
 
 
 class SingleTeacher:
     """The paper's: what the network itself says of each frame alone."""
 
-    def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
+    def __call__(self, network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
         """The network's own answers."""
-        return estimate(network, tracklets)
+        return estimate(network, people)
 
 
 class SmoothingTeacher:
@@ -80,12 +61,12 @@ class SmoothingTeacher:
         """``width_frames``: standard deviation of the Gaussian window."""
         self.width_frames = width_frames
 
-    def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
+    def __call__(self, network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
         """The network's own keypoints, smoothed in the fixed frame."""
-        single = estimate(network, tracklets)
-        origins = tracklets.origins[:, :, None]
-        smooth = smoothed(single.keypoints + origins, single.confidence, self.width_frames) - origins
-        return Targets(smooth, single.confidence, single.parts)
+        single = estimate(network, people)
+        origins = people.required("origins")[:, :, None]
+        keypoints, confidence = single.required("keypoints"), single.required("confidence")
+        return replace(single, keypoints=smoothed(keypoints + origins, confidence, self.width_frames) - origins)
 
 
 def smoothed(

@@ -6,7 +6,7 @@ corrects each frame's keypoints. It learns from simulated people alone; a single
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, Weights, fingerprint, write_weights
 from gckpl_ros.estimate.network import KeypointNetwork, Origin
-from gckpl_ros.learn.teachers import Targets, estimate_with_tokens
-from gckpl_ros.people.tracklets import Tracklets
+from gckpl_ros.learn.teachers import estimate_with_tokens
 from gckpl_ros.skeleton import NUM_KEYPOINTS
 
 FORMAT = "gckpl-temporal-1"
@@ -36,18 +36,8 @@ class TemporalConfig:
     frames: int = 10
 
 
-@dataclass(frozen=True)
-class Glimpses:
-    """What the keypoint network says of each frame alone: tokens, keypoints relative to the frame's origin (m)."""
-
-    tokens: Float[Tensor, "b t 14 c"]
-    keypoints: Float[Tensor, "b t 14 3"]
-    confidence: Float[Tensor, "b t 14"]
-    """0..1; 0 in frames without points."""
-
-
 class TemporalNetwork(nn.Module):
-    """Glimpses of t frames -> keypoints of each of them; frames that were missed are not looked at."""
+    """Corrects what a keypoint network says of t frames; frames that were missed are not looked at."""
 
     def __init__(self, config: TemporalConfig | None = None, reads: str = "") -> None:
         """``reads``: fingerprint of the keypoint network from whose tokens it learns; empty where nobody knows."""
@@ -62,21 +52,20 @@ class TemporalNetwork(nn.Module):
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
 
-    def forward(
-        self,
-        seen: Glimpses,
-        frames: Bool[Tensor, "b t"],
-        origins: Float[Tensor, "b t 3"],
-        views: Float[Tensor, "b t 3"],
-    ) -> Float[Tensor, "b t 14 3"]:
-        """Keypoints relative to each frame's origin (m); those of frames not in ``frames`` mean nothing."""
+    def forward(self, people: PersonBatch, tokens: Float[Tensor, "b t 14 c"]) -> Float[Tensor, "b t 14 3"]:
+        """Keypoints relative to each frame's origin (m); those of missed frames mean nothing.
+
+        ``people`` carry what the keypoint network says of each frame alone, ``tokens`` are its own.
+        """
+        frames, views, origins = people.seen, people.views, people.required("origins")
+        confidence = people.required("confidence")
         turn = _turn_to_first_view(views, frames)
-        placed = seen.keypoints + origins[:, :, None]
-        weight = (seen.confidence * frames[..., None] + 1e-6)[..., None]
+        placed = people.required("keypoints") + origins[:, :, None]
+        weight = (confidence * frames[..., None] + 1e-6)[..., None]
         centre = (placed * weight).sum((1, 2), keepdim=True) / weight.sum((1, 2), keepdim=True)
         local = (placed - centre) @ turn
         view = (views[:, :, None] @ turn).expand_as(local) / 10
-        glimpse = torch.cat([seen.tokens.to(local.dtype), local, seen.confidence[..., None], view], -1)
+        glimpse = torch.cat([tokens.to(local.dtype), local, confidence[..., None], view], -1)
         x = self.glimpse(glimpse * frames[..., None, None]) + self.joint + self.time[: views.shape[1]]
         for block in self.blocks:
             x = block(x, frames)
@@ -131,12 +120,10 @@ class TemporalTeacher:
         self.temporal = temporal.eval()
 
     @torch.inference_mode()
-    def __call__(self, network: KeypointNetwork, tracklets: Tracklets) -> Targets:
+    def __call__(self, network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
         """Keypoints as the temporal network corrects them."""
-        single, tokens = estimate_with_tokens(network, tracklets)
-        seen = Glimpses(tokens, single.keypoints, single.confidence)
-        keypoints = self.temporal(seen, tracklets.seen, tracklets.origins, tracklets.views)
-        return Targets(keypoints, single.confidence, single.parts)
+        single, tokens = estimate_with_tokens(network, people)
+        return replace(single, keypoints=self.temporal(single, tokens))
 
 
 def save_temporal(path: Path, network: TemporalNetwork, provenance: Mapping[str, str]) -> None:

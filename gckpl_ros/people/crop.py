@@ -4,15 +4,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import CropConfig
 from gckpl_ros.people.thinning import evenly
-from gckpl_ros.types import Boxes, Cloud, Crops
+from gckpl_ros.types import Boxes, Cloud
 
 CELL_M = 0.5
 GRID = 512  # the coarse grid repeats every GRID cells, so that its size does not depend on the cloud's extent
 
 
-def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[Crops, Int64[np.ndarray, " b"], dict[str, int]]:
+def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[PersonBatch, Int64[np.ndarray, " b"], dict[str, int]]:
     """Crops of all usable boxes, which boxes they are, and how many were dropped by reason (few_points, bad_box).
 
     Boxes grow by ``config.margin_m`` on each side; a point may belong to several people; ground stays in.
@@ -91,7 +92,7 @@ def _thinned(points: Float32[np.ndarray, "n 3"], row: Int64[np.ndarray, " m"], m
 
 def _pack(
     cloud: Cloud, centers: Float32[np.ndarray, "b 3"], rows: list[np.ndarray], counts: Int64[np.ndarray, " b"]
-) -> Crops:
+) -> PersonBatch:
     lengths = np.array([len(row) for row in rows], np.int64)
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
     index = np.full(mask.shape, -1, np.int64)
@@ -99,4 +100,6 @@ def _pack(
     if rows:
         index[mask] = np.concatenate(rows)
         points = np.where(mask[..., None], cloud.points[index] - centers[:, None], np.float32(0))
-    return Crops(points, mask, index, centers, centers - np.asarray(cloud.origin, np.float32), counts)
+    views = centers - np.asarray(cloud.origin, np.float32)
+    arrays = {"points": points, "mask": mask, "index": index, "origins": centers, "views": views, "counts": counts}
+    return PersonBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})

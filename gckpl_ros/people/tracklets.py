@@ -1,81 +1,109 @@
-"""What learning without labels looks at: a few consecutive crops of each of b people."""
+"""Tracklets in memory: one person over a few frames, packed without padding in half precision, and back to a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Final
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
-from torch import Tensor
+from jaxtyping import Float16, Float32, Float64, Int64, UInt8
 
-from gckpl_ros.learn.flow.pairs import Pairs
+from gckpl_ros.batch import PersonBatch
+
+WIDEST_M: Final = 4.0
+"""Float16 keeps 2 mm up to here: points further from their box's centre belong to no person."""
 
 
 @dataclass(frozen=True)
-class Tracklets:
-    """b people over t frames, padded; metres, axes of a fixed z-up frame (the sensor's own motion is removed).
+class Tracklet:
+    """One person over t frames, m points in all, ``counts`` of each frame; metres, axes of the fixed frame.
 
-    As the network takes them, each frame's ``points`` are relative to its own origin and ``views`` leads from the
-    sensor to it. ``origins`` are relative to the person's first. Points come first in each row; a frame without any was
-    missed.
+    ``points`` are relative to their frame's box centre, to which ``views`` lead from the sensor; ``origins`` are the
+    box centres relative to the first one's, which lies at ``place``. What a teacher says is None until it was asked:
+    keypoints relative to each frame's box centre, how sure, and the part of each point.
     """
 
-    points: Float[Tensor, "b t n 3"]
-    mask: Bool[Tensor, "b t n"]
-    views: Float[Tensor, "b t 3"]
-    origins: Float[Tensor, "b t 3"]
+    person: int
+    place: Float64[np.ndarray, "3"]
+    points: Float16[np.ndarray, "m 3"]
+    counts: Int64[np.ndarray, " t"]
+    views: Float32[np.ndarray, "t 3"]
+    origins: Float32[np.ndarray, "t 3"]
+    dt_s: Float64[np.ndarray, " t"]
+    """Seconds since the frame before; 0 in the first."""
+    keypoints: Float16[np.ndarray, "t 14 3"] | None = None
+    confidence: Float16[np.ndarray, "t 14"] | None = None
+    parts: UInt8[np.ndarray, " m"] | None = None
 
-    def __len__(self) -> int:
-        return len(self.points)
+    @cached_property
+    def speed_m_s(self) -> float:
+        """Straight from the first seen frame's box to the last one's."""
+        first, last = np.flatnonzero(self.counts)[[0, -1]]
+        way = np.linalg.norm(self.origins[last] - self.origins[first])
+        return float(way / max(self.dt_s[first + 1 : last + 1].sum(), 1e-3))
+
+    @cached_property
+    def range_m(self) -> float:
+        """How far from the sensor, in the median."""
+        return float(np.median(np.linalg.norm(self.views[self.counts > 0], axis=1)))
+
+    @cached_property
+    def pose(self) -> Float32[np.ndarray, "14 3"]:
+        """The keypoints of the best seen frame around their mean."""
+        assert self.keypoints is not None, "no teacher was asked about this person"
+        keypoints = self.keypoints[self.counts.argmax()].astype(np.float32)
+        pose: np.ndarray = keypoints - keypoints.mean(0)
+        return pose
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Memory of all arrays, with the pose where there is one."""
+        arrays = [value for one in fields(self) if isinstance(value := getattr(self, one.name), np.ndarray)]
+        return sum(array.nbytes for array in arrays) + (0 if self.keypoints is None else self.pose.nbytes)
 
     @property
-    def frames(self) -> int:
-        """Frames of each person."""
-        return self.points.shape[1]
-
-    @property
-    def seen(self) -> Bool[Tensor, "b t"]:
-        """Frames with points."""
-        return self.mask.any(-1)
-
-    def rows(self, index: Tensor) -> "Tracklets":
-        """The chosen people, padded no further than they need."""
-        chosen = Tracklets(*(getattr(self, one.name)[index] for one in fields(self)))
-        longest = max(int(chosen.mask.sum(-1).amax()) if len(chosen) else 0, 1)
-        return Tracklets(chosen.points[:, :, :longest], chosen.mask[:, :, :longest], chosen.views, chosen.origins)
-
-    def span(self, start: int, end: int) -> "Tracklets":
-        """Frames ``start`` to ``end`` of everybody; origins stay relative to the first frame of all."""
-        return Tracklets(*(getattr(self, one.name)[:, start:end] for one in fields(self)))
-
-    def to(self, device: torch.device | str) -> "Tracklets":
-        """The same on another device."""
-        return Tracklets(*(getattr(self, one.name).to(device) for one in fields(self)))
-
-    def crops(self) -> tuple[Float[Tensor, "c n 3"], Bool[Tensor, "c n"], Float[Tensor, "c 3"]]:
-        """Points, mask and views of all b * t frames, as the network takes them."""
-        return self.points.flatten(0, 1), self.mask.flatten(0, 1), self.views.flatten(0, 1)
-
-    def pairs(self) -> Pairs:
-        """All b * (t - 1) pairs of consecutive frames, around each first one's origin."""
-        step = (self.origins[:, 1:] - self.origins[:, :-1]).flatten(0, 1)
-        first, later = (self.points[:, rows].flatten(0, 1) for rows in (slice(0, -1), slice(1, None)))
-        mask, mask1 = (self.mask[:, rows].flatten(0, 1) for rows in (slice(0, -1), slice(1, None)))
-        return Pairs(first, mask, (later + step[:, None]) * mask1[..., None], mask1)
+    def frames_with_next(self) -> Int64[np.ndarray, " p"]:
+        """Frames that, like the one after them, have points."""
+        there = self.counts > 0
+        return np.flatnonzero(there[:-1] & there[1:])
 
 
-def join(parts: Sequence[Tracklets]) -> Tracklets:
-    """All people of several, who have as many frames, padded to the longest crop."""
-    longest = max(part.points.shape[2] for part in parts)
-    return Tracklets(
-        torch.cat([pad_points(part.points, longest) for part in parts]),
-        torch.cat([pad_points(part.mask, longest) for part in parts]),
-        torch.cat([part.views for part in parts]),
-        torch.cat([part.origins for part in parts]),
+def unpack(tracklets: Sequence[Tracklet]) -> PersonBatch:
+    """People as teachers and networks take them; pseudo-labels where all of them have some."""
+    longest = max(int(one.counts.max()) for one in tracklets)
+    mask = np.stack([_mask(one, longest) for one in tracklets])
+
+    def points(name: str, dtype: Any) -> np.ndarray:
+        packed = [getattr(one, name) for one in tracklets]
+        padded = np.zeros((*mask.shape, *packed[0].shape[1:]), dtype)
+        padded[mask] = np.concatenate(packed)
+        return padded
+
+    def frames(name: str) -> np.ndarray:
+        return np.stack([getattr(one, name) for one in tracklets]).astype(np.float32)
+
+    arrays = {"points": points("points", np.float32), "mask": mask}
+    arrays |= {name: frames(name) for name in ("views", "origins", "dt_s")}
+    if all(one.keypoints is not None for one in tracklets):
+        arrays |= {name: frames(name) for name in ("keypoints", "confidence")} | {"parts": points("parts", np.int64)}
+    return PersonBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def labelled(tracklets: Sequence[Tracklet], people: PersonBatch) -> list[Tracklet]:
+    """The same tracklets with the pseudo-labels of ``people``, row by row."""
+    keypoints, confidence = (
+        people.required(name).cpu().numpy().astype(np.float16) for name in ("keypoints", "confidence")
     )
+    parts = people.required("parts").cpu().numpy().astype(np.uint8)
+    rows = zip(tracklets, keypoints, confidence, parts, strict=True)
+    return [
+        replace(one, keypoints=places.copy(), confidence=sure.copy(), parts=names[_mask(one, parts.shape[2])])
+        for one, places, sure, names in rows
+    ]
 
 
-def pad_points(values: Shaped[Tensor, "b t n *c"], points: int) -> Shaped[Tensor, "b t m *c"]:
-    """Zeros behind the third axis up to ``points``."""
-    short = points - values.shape[2]
-    shape = (*values.shape[:2], short, *values.shape[3:])
-    return torch.cat([values, values.new_zeros(shape)], 2) if short else values
+def _mask(tracklet: Tracklet, longest: int) -> np.ndarray:
+    """Where the points of each frame lie in rows of so many points (t, n)."""
+    mask: np.ndarray = np.arange(longest) < tracklet.counts[:, None]
+    return mask

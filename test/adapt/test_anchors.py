@@ -20,7 +20,7 @@ def test_every_fourth_guards_and_the_others_are_rehearsed(crops, tmp_path):
     guards, rehearsed = [0, 4, 8], [1, 2, 3, 5, 6, 7, 9]
     for read, rows in ((anchors.guard, guards), (anchors.replay, rehearsed)):
         np.testing.assert_allclose(read.points, crops.points[rows], atol=1e-3)
-        for name in ("mask", "views", "labels", "keypoints", "counts"):
+        for name in ("mask", "views", "parts", "keypoints", "counts"):
             np.testing.assert_array_equal(getattr(read, name), getattr(crops, name)[rows])
 
 
@@ -72,4 +72,4 @@ def test_too_few_crops_cannot_guard(tmp_path):
 def test_anchors_move_to_a_device(crops, tmp_path):
     save_anchors(tmp_path / "anchors.npz", crops)
     moved = Anchors.load(tmp_path / "anchors.npz").to("meta")
-    assert moved.replay.points.device == moved.guard.labels.device == torch.device("meta")
+    assert moved.replay.points.device == moved.guard.parts.device == torch.device("meta")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gckpl_ros.adapt.buffer import MOST_HELD_OUT, RENEW_EVERY, Buffer
-from gckpl_ros.adapt.collector import Example, Seen
+from gckpl_ros.people.tracklets import Tracklet
 
 PLACES = iter(range(10**9))
 
@@ -16,18 +16,20 @@ def example(person=0, speed=1.0, range_m=5.0, place=None, pose=None, points=300,
     rng = np.random.default_rng(person)
     place = np.array([10.0 * next(PLACES), 0, 0]) if place is None else np.asarray(place, np.float64)
     way = np.arange(3)[:, None] * np.float32([0.1 * speed, 0, 0])
-    seen = Seen(
+    packed = rng.normal(0, 0.3, (points, 3)).astype(np.float16)
+    pose = rng.normal(0, 0.5, (14, 3)) if pose is None else pose
+    return Tracklet(
         person=person,
         place=place,
-        duration_s=0.2,
-        points=rng.normal(0, 0.3, (points, 3)).astype(np.float16),
+        points=packed,
         counts=np.array([points - 20, 10, 10]),
         views=np.tile(np.float32([range_m, 0, 0]), (3, 1)),
         origins=way.astype(np.float32),
+        dt_s=np.array([0, 0.1, 0.1]),
+        keypoints=np.tile(pose, (3, 1, 1)).astype(np.float16),
+        confidence=np.full((3, 14), confidence, np.float16),
+        parts=np.zeros(points, np.uint8),
     )
-    pose = rng.normal(0, 0.5, (14, 3)) if pose is None else pose
-    keypoints = np.tile(pose, (3, 1, 1)).astype(np.float16)
-    return Example(seen, keypoints, np.full((3, 14), confidence, np.float16), np.zeros(points, np.uint8))
 
 
 def filled(count, most_mb=64.0, **given):
@@ -39,12 +41,12 @@ def filled(count, most_mb=64.0, **given):
 
 def people(buffer, rng=None, size=10**6):
     examples, _ = buffer.draw(size, rng or np.random.default_rng(0))
-    return Counter(one.seen.person for one in examples)
+    return Counter(one.person for one in examples)
 
 
 def test_one_in_eight_is_held_out_and_never_learnt_from():
     buffer = filled(80)
-    held = {one.seen.person for one in buffer.held_out}
+    held = {one.person for one in buffer.held_out}
     assert held == set(range(7, 80, 8))
     assert set(people(buffer)) == set(range(80)) - held
 
@@ -52,11 +54,11 @@ def test_one_in_eight_is_held_out_and_never_learnt_from():
 def test_a_full_holdout_is_renewed_slowly():
     full = MOST_HELD_OUT * 8
     buffer = filled(full)
-    first = [one.seen.person for one in buffer.held_out]
+    first = [one.person for one in buffer.held_out]
     assert len(first) == MOST_HELD_OUT
     for i in range(8 * RENEW_EVERY):
         buffer.add(example(person=full + i))
-    assert [one.seen.person for one in buffer.held_out] == [*first[1:], full + 8 * RENEW_EVERY - 1]
+    assert [one.person for one in buffer.held_out] == [*first[1:], full + 8 * RENEW_EVERY - 1]
 
 
 def test_somebody_who_stands_still_in_a_loop_is_one_example():
@@ -75,7 +77,7 @@ def test_who_looks_like_one_held_out_is_not_learnt_from():
     buffer, pose = filled(7), np.random.default_rng(0).normal(0, 0.5, (14, 3))
     buffer.add(example(person=7, place=[0, 5, 0], pose=pose))
     buffer.add(example(person=8, place=[0, 5, 0], pose=pose))
-    assert [one.seen.person for one in buffer.held_out] == [7]
+    assert [one.person for one in buffer.held_out] == [7]
     assert set(people(buffer)) == set(range(7))
 
 
@@ -122,7 +124,7 @@ def test_the_rare_are_drawn_more_often():
 def test_draws_repeat_with_the_generator_and_give_frames_with_points():
     buffer = filled(40)
     first, second = (buffer.draw(16, np.random.default_rng(5)) for _ in range(2))
-    assert [one.seen.person for one in first[0]] == [one.seen.person for one in second[0]]
+    assert [one.person for one in first[0]] == [one.person for one in second[0]]
     np.testing.assert_array_equal(first[1], second[1])
     assert set(first[1]) == {0, 1} and len(set(people(buffer))) == 35
 
@@ -141,7 +143,7 @@ def test_the_untrusted_and_those_never_seen_twice_in_a_row_stay_out():
     buffer = Buffer(64.0)
     buffer.add(example(confidence=0.1))
     once = example()
-    once.seen.counts[:] = [300, 0, 0]
+    once.counts[:] = [300, 0, 0]
     buffer.add(once)
     assert len(buffer) == 0
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 from walkers import into
 
-from gckpl_ros.adapt.collector import Collector, frames_with_next, label, tracklets
+from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.adapt.guard import Guard, anchor_error, finite
 from gckpl_ros.learn.teachers import SmoothingTeacher
-
-CPU = torch.device("cpu")
+from gckpl_ros.people.tracklets import labelled, unpack
 
 
 @pytest.fixture
 def held_out(network, parade):
     collector = Collector(4)
     parade(into(collector), 4)
-    return label(collector.take(100), network, SmoothingTeacher(), CPU)
+    seen = collector.take(100)
+    return labelled(seen, SmoothingTeacher()(network, unpack(seen)))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_same_network_is_accepted_and_has_not_drifted(guard, network):
 
 def test_anchor_error_is_the_mean_distance_to_the_truth(network, anchors):
     batch = anchors.guard
-    said = network(batch.points, batch.mask, batch.views).keypoints.detach()
+    said = network(*batch.inputs).keypoints.detach()
     expected = np.linalg.norm(said.numpy() - batch.keypoints.numpy(), axis=2).mean()
     assert anchor_error(network, batch) == pytest.approx(expected, rel=1e-5)
 
@@ -113,8 +113,8 @@ def test_without_enough_people_held_out_nothing_is_accepted(guard, network, held
 
 
 def test_it_judges_by_one_pair_of_each_person_held_out(guard, network, held_out):
-    people = tracklets([one.seen for one in held_out])
-    middle = [frames_with_next(one)[1] for one in held_out]
+    people = unpack(held_out)
+    middle = [one.frames_with_next[1] for one in held_out]
     moved = noisy(network, 0.02)
     apart = []
     for row, frame in enumerate(middle):

@@ -105,9 +105,9 @@ def test_a_teacher_that_says_nan_teaches_nothing(trained):
     assert not trainer.ready
 
 
-def test_nan_in_a_lesson_never_gets_through(trained, monkeypatch, network):
+def test_nan_in_a_pair_never_gets_through(trained, monkeypatch, network):
     trainer = trained(2, check_steps=1000)
-    monkeypatch.setattr(trainer, "_lesson", broken(trainer._lesson))
+    monkeypatch.setattr(trainer, "_pairs", broken(trainer._pairs))
     for _ in range(3):
         trainer.learn()
     assert np.isnan(trainer.progress.losses["total"])
@@ -116,12 +116,12 @@ def test_nan_in_a_lesson_never_gets_through(trained, monkeypatch, network):
 
 
 def broken(draw):
-    """Lessons as they come, but with one point that is not a number."""
+    """Pairs as they come, but with one point that is not a number."""
 
     def drawn():
-        lesson = draw()
-        lesson.tracklets.points[0, 0, 0] = float("nan")
-        return lesson
+        pairs = draw()
+        pairs.points[0, 0, 0] = float("nan")
+        return pairs
 
     return drawn
 

@@ -5,25 +5,25 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import AnnyBody
 from gckpl_ros.body.fit import BodyFit, FitConfig
-from gckpl_ros.learn.teachers import Targets
 from gckpl_training.motion.library import ProceduralMotions
-from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource
 
 CONFIG = PasserConfig(sensors=("os1_64",), frames=6, seen_frames=6, missed=0.0)
 QUICK = FitConfig(keypoint_steps=60, point_steps=16)
 
 
 @pytest.fixture(scope="module")
-def people() -> LabelledTracklets:
+def people() -> PersonBatch:
     crops = replace(CONFIG.crops, range_m=(4.0, 8.0))
     return PasserSource(replace(CONFIG, crops=crops), 5).draw(8)
 
 
-def fitted(people: LabelledTracklets, keypoints: torch.Tensor, config: FitConfig) -> torch.Tensor:
-    sure = people.tracklets.seen[..., None].expand(keypoints.shape[:-1]).float()
-    return BodyFit(config).fit(people.tracklets, Targets(keypoints, sure, people.labels)).keypoints
+def fitted(people: PersonBatch, keypoints: torch.Tensor, config: FitConfig) -> torch.Tensor:
+    sure = people.seen[..., None].expand(keypoints.shape[:-1]).float()
+    return BodyFit(config).fit(replace(people, keypoints=keypoints, confidence=sure)).keypoints
 
 
 def test_the_rig_and_the_skin_are_those_of_the_whole_body() -> None:
@@ -37,21 +37,23 @@ def test_the_rig_and_the_skin_are_those_of_the_whole_body() -> None:
     torch.testing.assert_close(found, posed.vertices[torch.arange(5)[:, None], some], atol=1e-4, rtol=1e-4)
 
 
-def test_a_body_is_found_again_from_its_keypoints(people: LabelledTracklets) -> None:
-    found = fitted(people, people.keypoints, replace(QUICK, point_steps=0))
-    assert (found - people.keypoints).norm(dim=-1).mean() < 0.03
+def test_a_body_is_found_again_from_its_keypoints(people: PersonBatch) -> None:
+    found = fitted(people, people.required("keypoints"), replace(QUICK, point_steps=0))
+    assert (found - people.required("keypoints")).norm(dim=-1).mean() < 0.03
 
 
-def test_noise_of_single_frames_is_taken_out(people: LabelledTracklets) -> None:
+def test_noise_of_single_frames_is_taken_out(people: PersonBatch) -> None:
     g = torch.Generator().manual_seed(1)
-    noisy = people.keypoints + 0.08 * torch.randn(people.keypoints.shape, generator=g)
-    before, after = ((x - people.keypoints).norm(dim=-1).mean() for x in (noisy, fitted(people, noisy, QUICK)))
+    noisy = people.required("keypoints") + 0.08 * torch.randn(people.required("keypoints").shape, generator=g)
+    before, after = (
+        (x - people.required("keypoints")).norm(dim=-1).mean() for x in (noisy, fitted(people, noisy, QUICK))
+    )
     assert after < 0.6 * before
 
 
-def test_points_say_where_a_person_stands_when_keypoints_are_off(people: LabelledTracklets) -> None:
+def test_points_say_where_a_person_stands_when_keypoints_are_off(people: PersonBatch) -> None:
     """All keypoints 10 cm towards one side: only the points know."""
-    off = people.keypoints + torch.tensor([0.1, 0.0, 0.0])
+    off = people.required("keypoints") + torch.tensor([0.1, 0.0, 0.0])
     blind, seeing = (fitted(people, off, replace(QUICK, point_steps=steps)) for steps in (0, 40))
-    before, after = ((x - people.keypoints).norm(dim=-1).mean() for x in (blind, seeing))
+    before, after = ((x - people.required("keypoints")).norm(dim=-1).mean() for x in (blind, seeing))
     assert after < 0.85 * before

@@ -1,12 +1,12 @@
 """Points on a standing person with known parts, for scene flow that can be worked out by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from people import STANDING
 from torch import Tensor
 
-from gckpl_ros.learn.flow.pairs import Pairs
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.skeleton import INDEX, LIMBS, NUM_PARTS
 
 
@@ -34,10 +34,20 @@ def figure(per_limb: int = 14, seed: int = 0) -> Figure:
     return Figure(torch.cat(points), keypoints, torch.nn.functional.one_hot(torch.tensor(labels), NUM_PARTS).float())
 
 
-def pair(first: Tensor, second: Tensor) -> Pairs:
-    """One person whose every point is seen."""
-    mask, mask1 = (torch.ones(1, len(points), dtype=torch.bool) for points in (first, second))
-    return Pairs(first[None], mask, second[None], mask1)
+def pair(first: Tensor, second: Tensor) -> PersonBatch:
+    """One person whose every point is seen, around one origin."""
+    return pairs(first[None], second[None])
+
+
+def pairs(first: Tensor, second: Tensor, mask: Tensor | None = None, mask1: Tensor | None = None) -> PersonBatch:
+    """People (b, n, 3) and (b, m, 3) around one origin, 5 m before the sensor, all points seen unless it is said."""
+    masks = [torch.ones(points.shape[:2], dtype=torch.bool) for points in (first, second)]
+    frames = [
+        PersonBatch(points, known if given is None else given, torch.tensor([5.0, 0.0, 0.0]).expand(len(points), -1))
+        for points, known, given in zip((first, second), masks, (mask, mask1), strict=True)
+    ]
+    stacked = PersonBatch.stack(frames)
+    return replace(stacked, origins=torch.zeros_like(stacked.views))
 
 
 def turn(axis: str, degrees: float) -> Tensor:

@@ -1,14 +1,14 @@
 """People on foot whose every joint and point is known: for the adapter, which wants movement and several people."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from people import STANDING
 
-from gckpl_ros.people.batch import CropBatch
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.skeleton import INDEX, LIMBS
-from gckpl_ros.types import Boxes, Cloud, Crops, Frame, Sample, Skeletons, Tracks, TrackState
+from gckpl_ros.types import Boxes, Cloud, Frame, Sample, Skeletons, Tracks, TrackState
 
 HEIGHT = np.array([0, 0, 0.9])
 SENSOR = np.array([0, 0, 1.6])
@@ -78,7 +78,9 @@ def crops(people, t, T_fixed_cloud=None):
         points[row, : len(own)] = own - origins[row]
     index = np.where(mask, 0, -1)
     origins = origins.astype(np.float32)
-    return Crops(points, mask, index, origins, origins - SENSOR.astype(np.float32), counts)
+    views = origins - SENSOR.astype(np.float32)
+    arrays = {"points": points, "mask": mask, "index": index, "origins": origins, "views": views, "counts": counts}
+    return PersonBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def observed(people, t, stamp_ns, ids=None):
@@ -86,7 +88,7 @@ def observed(people, t, stamp_ns, ids=None):
     seen, n = crops(people, t), len(people)
     ids, states = np.arange(n) if ids is None else ids, np.full(n, TrackState.TRACKED, np.int64)
     zeros = np.zeros((n, 14), np.float32)
-    boxes = Boxes(seen.origins, np.ones((n, 3), np.float32), zeros[:, 0], zeros[:, 0])
+    boxes = Boxes(seen.origins.numpy(), np.ones((n, 3), np.float32), zeros[:, 0], zeros[:, 0])
     skeletons = Skeletons(np.zeros((n, 14, 3), np.float32), zeros, zeros)
     tracks = Tracks(ids, states, boxes, skeletons, np.zeros((n, 3), np.float32))
     cloud = Cloud(np.zeros((0, 3), np.float32), stamp_ns, "lidar")
@@ -100,11 +102,11 @@ def into(collector):
 
 def labelled(people, t):
     """The same crops with their truth."""
-    seen = crops(people, t)
-    labels = np.stack([person.labels for person in people])
+    parts = np.stack([person.labels for person in people]).astype(np.int64)
     truth = np.stack([person.keypoints(t) - person.position(t) - HEIGHT for person in people])
-    columns = (seen.points, seen.mask, seen.views, labels.astype(np.int64), truth.astype(np.float32), seen.counts)
-    return CropBatch(*(torch.from_numpy(column) for column in columns))
+    return replace(
+        crops(people, t), parts=torch.from_numpy(parts), keypoints=torch.from_numpy(truth.astype(np.float32))
+    )
 
 
 def _moved(T_b_a, points):

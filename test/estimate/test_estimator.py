@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import EstimateConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.estimator import Estimator, choose_device
 from gckpl_ros.estimate.registry import ARCHITECTURES, architecture, build
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.types import Crops
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 
@@ -29,14 +30,16 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def crops(origin: tuple[float, float, float], counts: tuple[int, ...] = (40, 12)) -> Crops:
+def crops(origin: tuple[float, float, float], counts: tuple[int, ...] = (40, 12)) -> PersonBatch:
     rng = np.random.default_rng(0)
     b, n = len(counts), max(counts)
     origins = np.tile(np.float32(origin), (b, 1))
     mask = np.arange(n) < np.array(counts)[:, None]
     points = (rng.normal(0, 0.3, (b, n, 3)) * mask[..., None]).astype(np.float32)
     index = np.where(mask, np.arange(n), -1)
-    return Crops(points, mask, index, origins, origins - np.float32([0, 0, 1]), np.array(counts))
+    views, number = origins - np.float32([0, 0, 1]), np.array(counts)
+    arrays = {"points": points, "mask": mask, "views": views, "origins": origins, "counts": number, "index": index}
+    return PersonBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def test_a_saved_network_says_the_same(weights: Path) -> None:
@@ -51,7 +54,7 @@ def test_a_saved_network_says_the_same(weights: Path) -> None:
 def test_skeletons_are_in_the_clouds_frame(weights: Path) -> None:
     estimator = Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))
     near, origin = crops((5, 0, 0)), np.float32([100, 200, 3])
-    far = Crops(near.points, near.mask, near.index, near.origins + origin, near.views, near.counts)
+    far = replace(near, origins=near.required("origins") + torch.from_numpy(origin))
     moved = estimator(far).skeletons.keypoints - estimator(near).skeletons.keypoints
     np.testing.assert_allclose(moved, np.broadcast_to(origin, moved.shape), atol=1e-4)
 
@@ -68,7 +71,7 @@ def test_nobody_in_nobody_out(weights: Path) -> None:
     estimate = Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))(crops((5, 0, 0), (8,)))
     assert len(estimate.skeletons) == 1
     batch = crops((5, 0, 0), (8,))
-    none = Crops(*(getattr(batch, name)[:0] for name in ("points", "mask", "index", "origins", "views", "counts")))
+    none = batch.rows(torch.zeros(0, dtype=torch.int64))
     assert len(Estimator.load(EstimateConfig(weights=str(weights), device="cpu"))(none).skeletons) == 0
 
 

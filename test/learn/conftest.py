@@ -32,10 +32,8 @@ def random_people(b: int = 3, n: int = 40, seed: int = 0, labels: str = "one-hot
         "confidence": torch.rand(b, n, generator=g, dtype=torch.float64) * mask,
         "part_logits": normal(b, n, 15, scale=2.0),
         "views": normal(b, 3, scale=5.0),
-        "depths": normal(b, 14, scale=0.1).abs(),
         "teacher": normal(b, 14, 3),
         "teacher_confidence": torch.rand(b, 14, generator=g, dtype=torch.float64),
-        "track_lengths": normal(b, 11).abs(),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from figures import pair
 
-from gckpl_ros.learn.flow.pairs import CYCLE_M, FAR_M2, LAND_M, squared_distances, with_confidence
+from gckpl_ros.learn.flow.pairs import CYCLE_M, FAR_M2, LAND_M, squared_distances, with_flow
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from gckpl_ros.learn.flow.pairs import CYCLE_M, FAR_M2, LAND_M, squared_distance
 def test_confidence_by_hand(forward: float, backward: float, log: float) -> None:
     pairs = pair(torch.zeros(1, 3), torch.tensor([[0.3, 0.0, 0.0]]))
     there, back = (torch.tensor([[[x, 0.0, 0.0]]]) for x in (forward, backward))
-    flow, _ = with_confidence(pairs, there, back)
-    assert flow.confidence.item() == pytest.approx(math.exp(log), abs=1e-4)
+    found = with_flow(pairs, there, back)
+    assert found.required("flow_confidence")[0, 0].item() == pytest.approx(math.exp(log), abs=1e-4)
 
 
 def test_distances_are_those_of_torch() -> None:

@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.learn.learner import Learner, LearnerConfig, Lesson, lesson
+from gckpl_ros.learn.learner import Learner, LearnerConfig, frame_pairs
 from gckpl_ros.learn.stage2_loss import LossWeights
-from gckpl_ros.learn.teachers import Targets
-from gckpl_ros.people.batch import CropBatch
-from gckpl_ros.people.tracklets import Tracklets
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 CONFIG = LearnerConfig(weights=LossWeights(0.02, 0.01, 0.5, 0.5, 0.5, teacher=7.0), learning_rate=5e-3)
@@ -25,21 +23,29 @@ def network() -> KeypointNetwork:
     return TokenNetwork(TINY).eval()
 
 
-def a_lesson() -> Lesson:
+def some_pairs() -> PersonBatch:
     """People made of one cloud each, moved by 10 cm; the teacher knows where its keypoints are."""
     g = torch.Generator().manual_seed(2)
     points = torch.randn(B, 1, N, 3, generator=g).expand(-1, 2, -1, -1) * 0.4
-    origins = torch.tensor([[0.0, 0, 0], [0.1, 0, 0]]).expand(B, -1, -1)
-    tracklets = Tracklets(points, torch.ones(B, 2, N, dtype=torch.bool), torch.full((B, 2, 3), 4.0), origins)
-    said = Targets(points[:, :, :14], torch.ones(B, 2, 14), (torch.arange(N) % 15).expand(B, 2, N))
-    return lesson(tracklets, said, torch.arange(B), torch.zeros(B, dtype=torch.int64))
+    people = PersonBatch(
+        points,
+        torch.ones(B, 2, N, dtype=torch.bool),
+        views=torch.full((B, 2, 3), 4.0),
+        origins=torch.tensor([[0.0, 0, 0], [0.1, 0, 0]]).expand(B, -1, -1),
+        keypoints=points[:, :, :14],
+        confidence=torch.ones(B, 2, 14),
+        parts=(torch.arange(N) % 15).expand(B, 2, N),
+    )
+    return frame_pairs(people, torch.arange(B), torch.zeros(B, dtype=torch.int64))
 
 
-def some_replay() -> CropBatch:
+def some_replay() -> PersonBatch:
     g = torch.Generator().manual_seed(3)
     points, mask = torch.randn(B, N, 3, generator=g), torch.ones(B, N, dtype=torch.bool)
-    labels, counts = torch.randint(15, (B, N), generator=g), torch.full((B,), N)
-    return CropBatch(points, mask, torch.full((B, 3), 4.0), labels, torch.randn(B, 14, 3, generator=g), counts)
+    labels = torch.randint(15, (B, N), generator=g)
+    return PersonBatch(
+        points, mask, torch.full((B, 3), 4.0), parts=labels, keypoints=torch.randn(B, 14, 3, generator=g)
+    )
 
 
 def values(network: KeypointNetwork) -> list[Tensor]:
@@ -52,7 +58,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 def test_it_learns_and_leaves_the_given_network_alone(network: KeypointNetwork) -> None:
     before, learner = values(network), Learner(network, CONFIG)
-    losses = [learner.step(a_lesson(), some_replay()) for _ in range(80)]
+    losses = [learner.step(some_pairs(), some_replay()) for _ in range(80)]
     assert losses[-1]["teacher"] < 0.6 * losses[0]["teacher"] and losses[-1]["replay"] < losses[0]["replay"]
     assert same(before, values(network)) and not same(before, values(learner.averaged))
     assert set(losses[0]) >= {"flow", "points_to_limb", "symmetry", "joint_to_part", "segmentation", "teacher", "total"}
@@ -61,32 +67,32 @@ def test_it_learns_and_leaves_the_given_network_alone(network: KeypointNetwork) 
 
 
 def test_what_is_not_finite_changes_nothing(network: KeypointNetwork) -> None:
-    learner, bad = Learner(network, CONFIG), a_lesson()
-    learner.step(a_lesson(), None)
+    learner, bad = Learner(network, CONFIG), some_pairs()
+    learner.step(some_pairs(), None)
     before = values(learner.network), values(learner.averaged)
-    bad.targets.keypoints[0, 0, 0, 0] = torch.nan
+    bad.required("keypoints")[0, 0, 0, 0] = torch.nan
     learner.step(bad, None)
     assert same(before[0], values(learner.network)) and same(before[1], values(learner.averaged))
-    learner.step(a_lesson(), None)
+    learner.step(some_pairs(), None)
     assert not same(before[0], values(learner.network))
 
 
 def test_without_a_teacher_the_keypoints_follow_the_geometry_alone(network: KeypointNetwork) -> None:
     geometric = LearnerConfig(weights=LossWeights(), learning_rate=5e-3)
     learner = Learner(network, geometric)
-    losses = [learner.step(a_lesson(), None) for _ in range(40)]
+    losses = [learner.step(some_pairs(), None) for _ in range(40)]
     assert "teacher" not in losses[0] and losses[-1]["joint_to_part"] < 0.8 * losses[0]["joint_to_part"]
 
 
 def test_it_goes_on_where_it_stopped(network: KeypointNetwork) -> None:
     whole = Learner(network, CONFIG)
     for _ in range(4):
-        whole.step(a_lesson(), some_replay())
+        whole.step(some_pairs(), some_replay())
     first = Learner(network, CONFIG)
     for _ in range(2):
-        first.step(a_lesson(), some_replay())
+        first.step(some_pairs(), some_replay())
     second = Learner(network, CONFIG)
     second.load_state_dict(deepcopy(first.state_dict()))
     for _ in range(2):
-        second.step(a_lesson(), some_replay())
+        second.step(some_pairs(), some_replay())
     assert same(values(whole.averaged), values(second.averaged)) and second.step_count == 4

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gckpl_ros.learn import geometric, visible_side
+from gckpl_ros.learn import geometric
 from gckpl_ros.learn import losses as consistency
 from gckpl_ros.learn.geometric import nearest_limb_share
 from gckpl_ros.skeleton import INDEX, NUM_PARTS
@@ -39,17 +39,13 @@ LOSSES: dict[str, Callable[[People], Tensor]] = {
     "symmetry_shared": lambda p: geometric.symmetry_loss(*given(p), shared(p)),
     "joint_to_part": lambda p: geometric.joint_to_part_loss(*given(p)),
     "segmentation": lambda p: geometric.segmentation_loss(p["part_logits"], p["mask"], p["parts"]),
-    "limb_radius": lambda p: visible_side.limb_radius_loss(*given(p)),
-    "limb_radius_shared": lambda p: visible_side.limb_radius_loss(*given(p), shared(p)),
-    "joint_behind_part": lambda p: visible_side.joint_behind_part_loss(*given(p, "views", "depths")),
     "bone_length": lambda p: consistency.bone_length_loss(
         p["keypoints"], consistency.bone_lengths(p["keypoints_next"])
     ),
-    "track_bone_length": lambda p: consistency.bone_length_loss(p["keypoints"], p["track_lengths"]),
     "left_right": lambda p: consistency.left_right_loss(p["keypoints"]),
     "teacher": lambda p: consistency.teacher_loss(p["keypoints"], p["teacher"], p["teacher_confidence"]),
 }
-POINTLESS = ("bone_length", "track_bone_length", "left_right", "teacher")
+POINTLESS = ("bone_length", "left_right", "teacher")
 every_loss = pytest.mark.parametrize("name", LOSSES)
 Make = Callable[..., People]
 

@@ -1,26 +1,28 @@
 """Teachers: smoothing keeps straight motion and takes out noise; labels of batches are those of single crops."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.learn.learner import lesson, lesson_batches
-from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Targets, estimate, smoothed
-from gckpl_ros.people.tracklets import Tracklets, join
+from gckpl_ros.learn.learner import frame_pairs, pair_batches
+from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, estimate, smoothed
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 B, T, N = 5, 6, 20
 
 
-def people(seed: int = 0, missed: bool = True) -> Tracklets:
+def people(seed: int = 0, missed: bool = True) -> PersonBatch:
     g = torch.Generator().manual_seed(seed)
     mask = torch.arange(N) < torch.randint(8, N + 1, (B, T, 1), generator=g)
     if missed:
         mask[1, 2] = False
     points = torch.randn(B, T, N, 3, generator=g) * mask[..., None]
     origins = torch.randn(B, 1, 3, generator=g) * 0.1 * torch.arange(T)[:, None]
-    return Tracklets(points, mask, torch.randn(B, T, 3, generator=g) + 5, origins)
+    return PersonBatch(points, mask, torch.randn(B, T, 3, generator=g) + 5, origins)
 
 
 @pytest.fixture(scope="module")
@@ -63,33 +65,36 @@ def test_what_a_batch_says_is_what_each_crop_alone_says(network: KeypointNetwork
 def test_smoothing_does_not_care_where_the_boxes_are(network: KeypointNetwork) -> None:
     """A box that jumps while the person stands still moves points and origins against each other."""
     tracklets = people(missed=False)
-    still = Tracklets(tracklets.points[:, :1].expand(-1, T, -1, -1), tracklets.mask[:, :1].expand(-1, T, -1),
-                      tracklets.views[:, :1].expand(-1, T, -1), torch.zeros(B, T, 3))  # fmt: skip
+    still = replace(PersonBatch.stack([tracklets.frame(0)] * T), origins=torch.zeros(B, T, 3))
     said = SmoothingTeacher()(network, still)
     torch.testing.assert_close(said.keypoints, estimate(network, still).keypoints, atol=1e-4, rtol=1e-4)
 
 
 def test_a_pair_is_two_frames_that_follow_each_other() -> None:
     tracklets = people(missed=False)
-    said = Targets(torch.randn(B, T, 14, 3), torch.ones(B, T, 14), torch.full((B, T, N), 3))
-    pair = lesson(tracklets, said, torch.tensor([0, 4]), torch.tensor([1, 3]))
-    torch.testing.assert_close(pair.tracklets.views[1], tracklets.views[4, 3:5])
-    torch.testing.assert_close(pair.shift[0], tracklets.origins[0, 2] - tracklets.origins[0, 1])
-    torch.testing.assert_close(pair.targets.keypoints[0], said.keypoints[0, 1:3])
-    assert pair.flows[0].vectors.shape == pair.tracklets.points[:, 0].shape
+    said = replace(
+        tracklets,
+        keypoints=torch.randn(B, T, 14, 3),
+        confidence=torch.ones(B, T, 14),
+        parts=torch.full((B, T, N), 3),
+    )
+    pair = frame_pairs(said, torch.tensor([0, 4]), torch.tensor([1, 3]))
+    torch.testing.assert_close(pair.views[1], tracklets.views[4, 3:5])
+    torch.testing.assert_close(pair.required("origins")[0], tracklets.required("origins")[0, 1:3])
+    torch.testing.assert_close(pair.required("keypoints")[0], said.required("keypoints")[0, 1:3])
+    assert pair.required("flow").shape == pair.points.shape
 
 
 def test_batches_hold_every_pair_of_seen_frames_once() -> None:
     tracklets = people()  # person 1 was missed in frame 2
-    said = Targets(torch.zeros(B, T, 14, 3), torch.ones(B, T, 14), torch.zeros(B, T, N, dtype=torch.int64))
-    drawn = list(lesson_batches(tracklets, said, 4, torch.Generator().manual_seed(0), with_flow=False))
-    views = torch.cat([one.tracklets.views[:, 0] for one in drawn])
+    drawn = list(pair_batches(tracklets, 4, torch.Generator().manual_seed(0), with_flow=False))
+    views = torch.cat([one.views[:, 0] for one in drawn])
     assert len(views) == len(views.unique(dim=0)) == B * (T - 1) - 2
-    assert all(one.tracklets.seen.all() for one in drawn) and not drawn[0].flows[0].vectors.any()
+    assert all(one.seen.all() for one in drawn) and drawn[0].flow is None
 
 
 def test_people_of_several_sources_are_joined() -> None:
     few = people(1).rows(torch.tensor([2]))
-    both = join([few, people(2)])
+    both = PersonBatch.join([few, people(2)])
     assert len(both) == 1 + B
     torch.testing.assert_close(both.rows(torch.tensor([0])).points, few.points)

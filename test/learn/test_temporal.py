@@ -1,26 +1,26 @@
 """The temporal network: where nothing was learnt it says what single frames say; missed frames cannot matter."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.teachers import estimate, estimate_with_tokens
 from gckpl_ros.learn.temporal import (
-    Glimpses,
     TemporalConfig,
     TemporalNetwork,
     TemporalTeacher,
     load_temporal,
     save_temporal,
 )
-from gckpl_ros.people.tracklets import Tracklets
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=2, free_tokens=2)
 SMALL = TemporalConfig(tokens=16, width=16, layers=2, heads=2, frames=5)
@@ -28,12 +28,12 @@ B, T, N = 3, 5, 16
 SHIPPED = "838a94f62949bc8ce02f0b70193b00e358bb14e46a73bf7939b7702ce9306107"
 
 
-def people() -> Tracklets:
+def people() -> PersonBatch:
     g = torch.Generator().manual_seed(0)
     mask = torch.ones(B, T, N, dtype=torch.bool)
     mask[0, 2] = False
     points = torch.randn(B, T, N, 3, generator=g) * mask[..., None]
-    return Tracklets(points, mask, torch.randn(B, T, 3, generator=g) + 5, torch.randn(B, T, 3, generator=g) * 0.1)
+    return PersonBatch(points, mask, torch.randn(B, T, 3, generator=g) + 5, torch.randn(B, T, 3, generator=g) * 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,9 @@ def learnt() -> TemporalNetwork:
     return temporal.eval()
 
 
-def turned(tracklets: Tracklets, yaw: torch.Tensor) -> Tracklets:
-    return Tracklets(tracklets.points @ yaw.T, tracklets.mask, tracklets.views @ yaw.T, tracklets.origins @ yaw.T)
+def turned(tracklets: PersonBatch, yaw: torch.Tensor) -> PersonBatch:
+    origins = tracklets.required("origins") @ yaw.T
+    return replace(tracklets, points=tracklets.points @ yaw.T, views=tracklets.views @ yaw.T, origins=origins)
 
 
 def test_untrained_it_corrects_nothing(network: KeypointNetwork) -> None:
@@ -64,11 +65,10 @@ def test_a_missed_frame_is_not_looked_at(network: KeypointNetwork) -> None:
     single, tokens = estimate_with_tokens(network, tracklets)
     said = []
     for rubbish in (0.0, 7.0):
-        strange = tokens.clone(), single.keypoints.clone()
-        strange[0][0, 2], strange[1][0, 2] = rubbish, rubbish
-        glimpses = Glimpses(*strange, single.confidence)
+        strange, keypoints = tokens.clone(), single.required("keypoints").clone()
+        strange[0, 2], keypoints[0, 2] = rubbish, rubbish
         with torch.inference_mode():
-            said.append(temporal(glimpses, tracklets.seen, tracklets.origins, tracklets.views)[tracklets.seen])
+            said.append(temporal(replace(single, keypoints=keypoints), strange)[tracklets.seen])
     torch.testing.assert_close(*said, atol=1e-3, rtol=0)  # a looked-at 7 changes metres
 
 

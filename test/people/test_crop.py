@@ -43,7 +43,7 @@ def test_every_crop_holds_exactly_the_points_of_its_turned_and_enlarged_box():
     assert list(kept) == list(range(8)) and dropped == {}
     for i in range(8):
         expected = points_by_hand(points, centers[i], sizes[i], yaws[i], 0.15)
-        assert list(crops.index[i][crops.mask[i]]) == expected
+        assert crops.index[i][crops.mask[i]].tolist() == expected
         assert crops.counts[i] == len(expected) > 0
 
 
@@ -51,7 +51,7 @@ def test_a_long_box_turned_by_45_degrees():
     """A box of 4 x 0.4 m along the diagonal holds (1.2, 1.2) but neither (1.2, -1.2) nor (1.9, 0)."""
     ring = [[1.2, 1.2, 0], [1.2, -1.2, 0], [1.9, 0, 0], [-1.2, -1.2, 0]]
     crops, _, _ = crop(cloud(ring), boxes([0, 0, 0], [4, 0.4, 1], [np.pi / 4]), CropConfig(margin_m=0, min_points=1))
-    assert list(crops.index[0]) == [0, 3]
+    assert crops.index[0].tolist() == [0, 3]
 
 
 def test_the_batch_is_padded_and_relative_to_the_box_centres():
@@ -77,11 +77,11 @@ def test_too_many_points_are_thinned_evenly_and_counted_before():
     crops, _, _ = crop(cloud(line), boxes([0, 0, 0], [1, 1, 1], [0]), CropConfig(max_points=100))
     assert crops.points.shape == (1, 100, 3)
     assert crops.counts[0] == 1000
-    places = crops.points[0, :, 0]
+    places = crops.points[0, :, 0].numpy()
     per_cell = np.histogram(places, bins=np.arange(-0.5, 0.51, 0.1))[0]
     # 17 cells of 6 cm hold 5 or 6 points each; the two at the ends are shorter, so the line is denser there
     assert per_cell.min() >= 8 and per_cell.max() <= 14
-    assert (np.diff(crops.index[0]) > 0).all()
+    assert (np.diff(crops.index[0].numpy()) > 0).all()
 
 
 def test_people_with_few_points_and_broken_boxes_are_dropped_and_counted():
@@ -116,6 +116,6 @@ def test_crops_turn_and_move_with_the_scene(seed, yaw, dx, dy):
     here, _, _ = crop(cloud(points), boxes(centers, sizes, yaws), LOOSE)
     move = [dx, dy, 1.0]
     there, _, _ = crop(cloud(points @ turn.T + move), boxes(centers @ turn.T + move, sizes, yaws + yaw), LOOSE)
-    assert np.abs(here.counts - there.counts).max(initial=0) <= 1  # a point on a face may fall to either side
+    assert np.abs((here.counts - there.counts).numpy()).max(initial=0) <= 1  # a point on a face may fall to either side
     if np.array_equal(here.index, there.index):
-        np.testing.assert_allclose(here.points @ turn.T.astype(np.float32), there.points, atol=1e-4)
+        np.testing.assert_allclose(here.points.numpy() @ turn.T.astype(np.float32), there.points, atol=1e-4)

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.learn.flow.pairs import Flow
-from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.bench import flow as flow_accuracy
 from gckpl_training.bench.flow import Crowd, method_rows
@@ -16,7 +15,7 @@ from gckpl_training.motion.clip import Clip
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.motion.procedural import sample_poses
 from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.pairs import CropPairs, PairSource
+from gckpl_training.simulate.pairs import PairSource
 
 CPU = torch.device("cpu")
 CONFIG = CropConfig(validation_sensors=("os1_128",), range_m=(3.0, 5.0), jitter_m=0.0)
@@ -37,99 +36,103 @@ def gliding(seed: int = 0) -> PairSource:
 
 
 @pytest.fixture(scope="module")
-def glided() -> CropPairs:
+def glided() -> PersonBatch:
     return gliding().draw_pairs(6)
 
 
 @pytest.fixture(scope="module")
-def drawn() -> CropPairs:
+def drawn() -> PersonBatch:
     return source(3).draw_pairs(12)
 
 
-def on_person(batch: CropBatch) -> Tensor:
-    return batch.mask & (batch.labels != BACKGROUND)
+def on_person(batch: PersonBatch) -> Tensor:
+    return batch.mask & (batch.required("parts") != BACKGROUND)
 
 
-def test_stiff_people_flow_as_they_glide(glided: CropPairs) -> None:
+def test_stiff_people_flow_as_they_glide(glided: PersonBatch) -> None:
     step = 0.1 * WALK_M_S
-    for batch, flow, expected in ((glided.t, glided.flow_t, step), (glided.t1, glided.flow_t1, -step)):
-        on = on_person(batch)
+    for batch, expected in ((glided.frame(0), step), (glided.frame(1), -step)):
+        on, flow = on_person(batch), batch.required("flow")
         assert int(on.sum()) > 300
         torch.testing.assert_close(flow[on], expected.expand(int(on.sum()), 3), atol=2e-5, rtol=0)
         assert not flow[~batch.mask].any()
 
 
-def test_keypoints_move_as_the_people(glided: CropPairs) -> None:
-    moved = (glided.t1.keypoints + glided.t1.views[:, None]) - (glided.t.keypoints + glided.t.views[:, None])
+def test_keypoints_move_as_the_people(glided: PersonBatch) -> None:
+    seen_from_sensor = glided.required("keypoints") + glided.views[:, :, None]
+    moved = seen_from_sensor[:, 1] - seen_from_sensor[:, 0]
     torch.testing.assert_close(moved, (0.1 * WALK_M_S).expand_as(moved), atol=2e-5, rtol=0)
 
 
-def test_what_stands_around_stands_still(drawn: CropPairs) -> None:
+def test_a_pair_is_a_tenth_of_a_second(glided: PersonBatch) -> None:
+    torch.testing.assert_close(glided.dt_s, torch.tensor([0.0, 0.1]).expand(6, 2))
+
+
+def test_what_stands_around_stands_still(drawn: PersonBatch) -> None:
     """Ground and walls have no flow; what is carried is background too and moves."""
-    flow = drawn.flow_t[drawn.t.mask & (drawn.t.labels == BACKGROUND)].norm(dim=-1)
+    t = drawn.frame(0)
+    flow = t.required("flow")[t.mask & (t.required("parts") == BACKGROUND)].norm(dim=-1)
     assert len(flow) > 50 and float((flow == 0).float().mean()) > 0.5
 
 
-def test_both_crops_of_a_pair_have_one_origin(drawn: CropPairs) -> None:
-    pairs, n = drawn.pairs, drawn.t1.mask
-    seen_from_sensor = pairs.points_t1 + drawn.t.views[:, None]
-    torch.testing.assert_close(seen_from_sensor[n], (drawn.t1.points + drawn.t1.views[:, None])[n])
-    assert not torch.allclose(drawn.t.views, drawn.t1.views)  # each time has a box of its own
-    assert not pairs.points_t1[~n].any()
+def test_both_crops_of_a_pair_have_one_origin(drawn: PersonBatch) -> None:
+    around, later = drawn.around_first(), drawn.frame(1)
+    seen_from_sensor = around.points[:, 1] + drawn.views[:, :1]
+    torch.testing.assert_close(seen_from_sensor[later.mask], (later.points + later.views[:, None])[later.mask])
+    assert not torch.allclose(drawn.views[:, 0], drawn.views[:, 1])  # each time has a box of its own
+    assert not around.points[:, 1][~later.mask].any()
 
 
-def test_flow_leads_to_where_the_next_scan_sees_the_person(drawn: CropPairs) -> None:
-    pairs = drawn.pairs
-    on, on1 = on_person(drawn.t), on_person(drawn.t1)
+def test_flow_leads_to_where_the_next_scan_sees_the_person(drawn: PersonBatch) -> None:
+    around = drawn.around_first()
+    t, t1 = around.frame(0), around.frame(1)
+    on, on1, found = on_person(t), on_person(t1), t.required("flow")
 
     def gap(flow: Tensor) -> Tensor:
-        distance = torch.cdist(pairs.points_t + flow, pairs.points_t1).masked_fill(~on1[:, None], 10.0)
+        distance = torch.cdist(t.points + flow, t1.points).masked_fill(~on1[:, None], 10.0)
         return distance.amin(2)[on].square().mean()
 
-    assert gap(drawn.flow_t) < 0.5 * gap(torch.zeros_like(drawn.flow_t))
-    assert gap(drawn.flow_t) < gap(-drawn.flow_t)
+    assert gap(found) < 0.5 * gap(torch.zeros_like(found))
+    assert gap(found) < gap(-found)
 
 
-def test_flow_of_a_limb_is_that_of_its_joints(drawn: CropPairs) -> None:
+def test_flow_of_a_limb_is_that_of_its_joints(drawn: PersonBatch) -> None:
     """The mean flow of a shank lies near the mean motion of knee and ankle."""
-    ends = [INDEX["left_knee"], INDEX["left_ankle"]]
-    joints = (drawn.t1.keypoints - drawn.t.keypoints + (drawn.t1.views - drawn.t.views)[:, None])[:, ends].mean(1)
-    shank = drawn.t.mask & (drawn.t.labels == INDEX["left_knee"])
+    ends, t = [INDEX["left_knee"], INDEX["left_ankle"]], drawn.frame(0)
+    joints = drawn.around_first().required("keypoints").diff(dim=1)[:, 0, ends].mean(1)
+    shank = t.mask & (t.required("parts") == INDEX["left_knee"])
     rows = shank.sum(1) >= 8
     assert int(rows.sum()) >= 3
-    mean = (drawn.flow_t * shank[..., None]).sum(1) / shank.sum(1).clamp_min(1)[:, None]
+    mean = (t.required("flow") * shank[..., None]).sum(1) / shank.sum(1).clamp_min(1)[:, None]
     assert (mean - joints)[rows].norm(dim=-1).median() < 0.02
 
 
 def test_same_seed_same_pairs() -> None:
     first, second = (source(7).draw_pairs(4) for _ in range(2))
-    torch.testing.assert_close(first.t.points, second.t.points, rtol=0, atol=0)
-    torch.testing.assert_close(first.flow_t1, second.flow_t1, rtol=0, atol=0)
+    torch.testing.assert_close(first.points, second.points, rtol=0, atol=0)
+    torch.testing.assert_close(first.flow, second.flow, rtol=0, atol=0)
 
 
 def test_everybody_is_seen_at_both_times() -> None:
     pairs = source(1, replace(CONFIG, validation_sensors=("spinner16",), range_m=(8.0, 20.0))).draw_pairs(10)
     assert len(pairs) == 10
-    assert min(on_person(pairs.t).sum(1).min(), on_person(pairs.t1).sum(1).min()) >= CONFIG.min_points
+    assert int(on_person(pairs).sum(-1).min()) >= CONFIG.min_points
 
 
-def exact(crowd: Crowd) -> tuple[Flow, Flow]:
-    crops = crowd.crops
-    return Flow(crops.flow_t, crops.t.mask.float()), Flow(crops.flow_t1, crops.t1.mask.float())
+def exact(crowd: Crowd) -> PersonBatch:
+    return replace(crowd.true, flow_confidence=crowd.true.mask.float())
 
 
-def half(crowd: Crowd) -> tuple[Flow, Flow]:
+def half(crowd: Crowd) -> PersonBatch:
     """The truth, and 20 cm beside it for every other point, which says that it is not sure."""
-    flows = []
-    for flow in exact(crowd):
-        wrong = (torch.arange(flow.vectors.shape[1]) % 2).float()
-        vectors = flow.vectors + 0.2 * wrong[:, None] * torch.tensor([0.0, 0.0, 1.0])
-        flows.append(Flow(vectors, flow.confidence * (1 - 0.9 * wrong)))
-    return flows[0], flows[1]
+    found = exact(crowd)
+    wrong = (torch.arange(found.mask.shape[-1]) % 2).float()
+    vectors = found.required("flow") + 0.2 * wrong[:, None] * torch.tensor([0.0, 0.0, 1.0])
+    return replace(found, flow=vectors, flow_confidence=found.required("flow_confidence") * (1 - 0.9 * wrong))
 
 
 @pytest.fixture(scope="module")
-def crowd(glided: CropPairs) -> Crowd:
+def crowd(glided: PersonBatch) -> Crowd:
     return Crowd.of(glided, TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1)).eval())
 
 
@@ -153,7 +156,15 @@ def test_the_surer_half_is_the_better_one(crowd: Crowd) -> None:
     assert whole["Acc_10cm_%"] == pytest.approx(50, abs=5)
 
 
-def test_true_parts_and_keypoints_are_those_of_the_simulator(crowd: Crowd) -> None:
-    keypoints, parts, keypoints1, _ = crowd.true
-    torch.testing.assert_close(keypoints1 - keypoints, (0.1 * WALK_M_S).expand_as(keypoints), atol=2e-5, rtol=0)
-    assert torch.equal(parts.argmax(-1), crowd.crops.t.labels)
+def test_the_network_sees_each_crop_for_itself(crowd: Crowd) -> None:
+    """What it says replaces the truth; its parts are the likeliest of its probabilities."""
+    network, later = (
+        TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1)).eval(),
+        crowd.true.frame(1),
+    )
+    again = Crowd.of(crowd.true, network)
+    with torch.inference_mode():
+        said = network(*later.inputs)
+    torch.testing.assert_close(again.estimated.required("keypoints")[:, 1], said.keypoints, atol=1e-5, rtol=1e-5)
+    assert again.estimated.required("parts").equal(again.probability.argmax(-1))
+    assert again.true.keypoints is crowd.true.keypoints

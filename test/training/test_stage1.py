@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.tokens import TokenConfig
-from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
 from gckpl_training.learn.validate import calibrate, predict
@@ -28,38 +28,38 @@ PLAIN = CropConfig(
 
 
 @pytest.fixture(scope="module")
-def plain() -> CropBatch:
+def plain() -> PersonBatch:
     return CropSource(PLAIN, 5, CPU, "train").draw(48)
 
 
-def test_points_lie_on_their_person(plain: CropBatch) -> None:
+def test_points_lie_on_their_person(plain: PersonBatch) -> None:
     """A forearm's returns are near the bone from elbow to wrist (cloth and noise: 25 cm)."""
     for part, end in (("left_elbow", "left_wrist"), ("right_knee", "right_ankle")):
-        a, b = plain.keypoints[:, INDEX[part], None], plain.keypoints[:, INDEX[end], None]
+        a, b = plain.required("keypoints")[:, INDEX[part], None], plain.required("keypoints")[:, INDEX[end], None]
         along = ((plain.points - a) * (b - a)).sum(-1) / (b - a).square().sum(-1)
         distance = (plain.points - (a + along.clamp(0, 1)[..., None] * (b - a))).norm(dim=-1)
-        on_part = plain.mask & (plain.labels == INDEX[part])
+        on_part = plain.mask & (plain.required("parts") == INDEX[part])
         assert int(on_part.sum()) > 50
         assert float((distance[on_part] < 0.25).float().mean()) > 0.97
 
 
-def test_the_sensor_sees_the_near_side(plain: CropBatch) -> None:
+def test_the_sensor_sees_the_near_side(plain: PersonBatch) -> None:
     """Returns of the torso lie on the sensor's side of the person's axis."""
     toward = -plain.views / plain.views.norm(dim=-1, keepdim=True)
-    middle = plain.keypoints[:, [INDEX["left_hip"], INDEX["right_hip"]]].mean(1)
+    middle = plain.required("keypoints")[:, [INDEX["left_hip"], INDEX["right_hip"]]].mean(1)
     for row in range(len(plain)):
-        body = plain.points[row][plain.mask[row] & (plain.labels[row] != BACKGROUND)]
+        body = plain.points[row][plain.mask[row] & (plain.required("parts")[row] != BACKGROUND)]
         assert float(((body - middle[row]) @ toward[row]).mean()) > -0.1
 
 
-def test_box_centre_is_the_bodys_middle(plain: CropBatch) -> None:
-    low, high = plain.keypoints.amin(1), plain.keypoints.amax(1)
+def test_box_centre_is_the_bodys_middle(plain: PersonBatch) -> None:
+    low, high = plain.required("keypoints").amin(1), plain.required("keypoints").amax(1)
     assert float(((low + high) / 2).abs().amax()) < 0.25  # head top, feet and hands reach past the keypoints
     assert plain.views[:, :2].norm(dim=-1).min() > 3.5
     assert plain.views[:, :2].norm(dim=-1).max() < 6.5
 
 
-def test_bearings_go_all_round(plain: CropBatch) -> None:
+def test_bearings_go_all_round(plain: PersonBatch) -> None:
     quadrant = (torch.atan2(plain.views[:, 1], plain.views[:, 0]) // (torch.pi / 2)).long()
     assert set(quadrant.tolist()) == {-2, -1, 0, 1}
 
@@ -69,11 +69,11 @@ def test_same_seed_same_crops() -> None:
     torch.testing.assert_close(first.points, second.points, rtol=0, atol=0)
 
 
-def test_split_loses_nobody(plain: CropBatch) -> None:
+def test_split_loses_nobody(plain: PersonBatch) -> None:
     parts = plain.split(10, torch.Generator().manual_seed(0))
     assert sum(map(len, parts)) == len(plain)
-    heights = torch.cat([part.keypoints[:, 0, 2] for part in parts]).sort().values
-    torch.testing.assert_close(heights, plain.keypoints[:, 0, 2].sort().values)
+    heights = torch.cat([part.required("keypoints")[:, 0, 2] for part in parts]).sort().values
+    torch.testing.assert_close(heights, plain.required("keypoints")[:, 0, 2].sort().values)
     assert all(part.points.shape[1] == int(part.mask.sum(1).max()) for part in parts)
 
 

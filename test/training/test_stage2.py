@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gckpl_ros import cli
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
@@ -24,7 +25,7 @@ from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.stage2 import Stage2, Stage2Config, from_data, pseudo_label
 from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
 from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 PASSERS = PasserConfig(sensors=("spinner16",), frames=4, seen_frames=3)
@@ -32,8 +33,12 @@ CROPS = CropConfig(sensors=("spinner16",), range_m=(4.0, 6.0), views=1)
 
 
 @pytest.fixture(scope="module")
-def people() -> LabelledTracklets:
+def people() -> PersonBatch:
     return PasserSource(PASSERS, 1).draw(6)
+
+
+def unlabelled(people: PersonBatch) -> PersonBatch:
+    return replace(people, keypoints=None, parts=None)
 
 
 @pytest.fixture
@@ -51,16 +56,16 @@ def config(tmp_path: Path, start: Path, **changes: object) -> Stage2Config:
     return replace(settings, **changes)
 
 
-def test_crop_files_come_back_as_they_were(tmp_path: Path, people: LabelledTracklets) -> None:
-    save_crops(tmp_path / "crops.npz", people.tracklets, people.labels, people.keypoints)
+def test_crop_files_come_back_as_they_were(tmp_path: Path, people: PersonBatch) -> None:
+    save_crops(tmp_path / "crops.npz", people)
     back = load_labelled(tmp_path / "crops.npz")
-    torch.testing.assert_close(back.tracklets.points, people.tracklets.points, atol=2e-3, rtol=0)
-    torch.testing.assert_close(back.keypoints, people.keypoints)
-    assert back.labels.equal(people.labels) and back.tracklets.mask.equal(people.tracklets.mask)
+    torch.testing.assert_close(back.points, people.points, atol=2e-3, rtol=0)
+    for name in ("views", "origins", "dt_s", "keypoints", "parts", "mask"):
+        torch.testing.assert_close(back.required(name), people.required(name))
 
 
-def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: LabelledTracklets) -> None:
-    save_crops(tmp_path / "crops.npz", people.tracklets)
+def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: PersonBatch) -> None:
+    save_crops(tmp_path / "crops.npz", unlabelled(people))
     with pytest.raises(InputError, match="no keypoints and no labels"):
         load_labelled(tmp_path / "crops.npz")
     bad = {key: np.zeros((2, 3, 4)) for key in ("points", "mask", "views", "origins")}
@@ -69,10 +74,8 @@ def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: LabelledTra
         load_crops(tmp_path / "bad.npz")
 
 
-def test_it_learns_from_crops_and_keeps_the_labels_it_took(
-    tmp_path: Path, start: Path, people: LabelledTracklets
-) -> None:
-    save_crops(tmp_path / "crops.npz", people.tracklets)
+def test_it_learns_from_crops_and_keeps_the_labels_it_took(tmp_path: Path, start: Path, people: PersonBatch) -> None:
+    save_crops(tmp_path / "crops.npz", unlabelled(people))
     run = from_data(config(tmp_path, start))
     run.run()
     written = {path.name for path in (tmp_path / "run").iterdir()}
@@ -85,22 +88,22 @@ def test_it_learns_from_crops_and_keeps_the_labels_it_took(
     assert any(not a.equal(b) for a, b in zip(before, after, strict=True))
 
 
-def test_bodies_fitted_to_people_are_simulated_anew(tmp_path: Path, people: LabelledTracklets) -> None:
+def test_bodies_fitted_to_people_are_simulated_anew(tmp_path: Path, people: PersonBatch) -> None:
     """The crops that are learnt show people who move as those who were seen, with a truth of their own."""
     settings = config(
         tmp_path, Path(), weights="", teacher="fit", pairs=0, seen=6, sensors=("spinner16",), passers=PASSERS
     )
     start = load_network()
-    labelled = pseudo_label(settings, start, people.tracklets)
+    labelled = pseudo_label(settings, start, unlabelled(people))
     assert labelled.fitted is not None and labelled.fitted.pose.shape == (6, 4, 22, 3, 3)
-    torch.testing.assert_close(labelled.targets.keypoints, labelled.fitted.keypoints)
+    torch.testing.assert_close(labelled.people.keypoints, labelled.fitted.keypoints)
     run = Stage2(settings, labelled, start)
     batch = run.next_crops()
     assert batch is not None and len(batch) == 6 + 4
-    on = batch.mask & (batch.labels != BACKGROUND)
+    on = batch.mask & (batch.required("parts") != BACKGROUND)
     nearest = (batch.points[:, :, None] - batch.keypoints[:, None]).norm(dim=-1).amin(-1)
     assert nearest[on].median() < 0.2
-    assert pseudo_label(settings, start, people.tracklets).targets.keypoints.equal(labelled.targets.keypoints)
+    assert pseudo_label(settings, start, unlabelled(people)).people.keypoints.equal(labelled.people.keypoints)
     assert run.train_step()["total"] > 0
 
 
@@ -110,7 +113,7 @@ def test_the_control_learns_from_as_many_crops(tmp_path: Path, start: Path) -> N
     assert batch is not None and len(batch) == 4 + 3 + 2 * 2
 
 
-def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Path, people: LabelledTracklets) -> None:
+def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Path, people: PersonBatch) -> None:
     """Another teacher asks anew, other weights and other data make everything anew, the same make nothing."""
 
     def made(**changes: object) -> dict[str, int]:
@@ -118,7 +121,7 @@ def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Pa
         files = (tmp_path / "run").iterdir()
         return {file.name: file.stat().st_mtime_ns for file in files if file.name != "config.json"}
 
-    save_crops(tmp_path / "crops.npz", people.tracklets)
+    save_crops(tmp_path / "crops.npz", unlabelled(people))
     first = made()
     assert len(first) == 2 and made(seed=3, steps=9) == first
     single = made(teacher="single")
@@ -126,8 +129,8 @@ def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Pa
     torch.manual_seed(9)
     save_network(tmp_path / "other.safetensors", TokenNetwork(TINY), {})
     assert len(made(weights=str(tmp_path / "other.safetensors"))) == 5
-    save_crops(tmp_path / "crops.npz", people.tracklets.rows(torch.arange(3)))
-    assert len(made()) == 7 and len(from_data(config(tmp_path, start)).people.tracklets) == 3
+    save_crops(tmp_path / "crops.npz", unlabelled(people.rows(torch.arange(3))))
+    assert len(made()) == 7 and len(from_data(config(tmp_path, start)).people.people) == 3
 
 
 def state(run: Stage2 | Finetune | TemporalTraining) -> dict[str, torch.Tensor]:
@@ -136,11 +139,11 @@ def state(run: Stage2 | Finetune | TemporalTraining) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", ["pairs", "simulated", "finetune", "temporal"])
 def test_a_stopped_run_goes_on_at_the_same_numbers(
-    tmp_path: Path, start: Path, people: LabelledTracklets, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, start: Path, people: PersonBatch, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped after three of seven steps, within a pool and within a round of the data."""
     monkeypatch.setattr(stage2, "POOL", 2)
-    labelled = pseudo_label(config(tmp_path, start), load_network(start), people.tracklets)
+    labelled = pseudo_label(config(tmp_path, start), load_network(start), unlabelled(people))
 
     def made(name: str) -> Stage2 | Finetune | TemporalTraining:
         out, network = tmp_path / name, load_network(start)
@@ -190,7 +193,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, stage: str, mo
     monkeypatch.setattr(sys, "argv", ["gckpl", "train", stage, "--out", str(tmp_path / "file" / "run")])
     if stage == "finetune":
         people = PasserSource(PASSERS, 1).draw(1)
-        save_crops(tmp_path / "labelled.npz", people.tracklets, people.labels, people.keypoints)
+        save_crops(tmp_path / "labelled.npz", people)
         sys.argv += ["--labels", str(tmp_path / "labelled.npz")]
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -202,7 +205,7 @@ def test_nobody_to_learn_from_is_an_error(tmp_path: Path, start: Path) -> None:
         from_data(config(tmp_path, start, data=()))
 
 
-def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: LabelledTracklets) -> None:
+def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: PersonBatch) -> None:
     torch.manual_seed(1)
     settings = FinetuneConfig(
         weights="random", people=2, steps=60, batch_size=4, out=tmp_path, device="cpu", warmup_steps=5,
@@ -214,13 +217,13 @@ def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: Labell
 
     def error() -> float:
         with torch.inference_mode():
-            said = network(batch.points, batch.mask, batch.views)
+            said = network(*batch.inputs)
         return float((said.keypoints - batch.keypoints).norm(dim=-1).mean())
 
     before = error()
     run.run()
     assert run.averaged is network and error() < 0.8 * before
-    assert len(batch) == int(people.tracklets.seen[:2].sum())
+    assert len(batch) == int(people.seen[:2].sum())
     again = Finetune(replace(settings, steps=61), people, tiny)
     again.run()
     assert again.learner.step_count == 61

@@ -1,6 +1,7 @@
 """The benchmarks of learning without labels, with little of everything: what they count, keep and mislead with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,9 @@ def test_labelfree_has_every_row_once_and_does_not_measure_twice(
 
 def test_measured_errors_are_centimetres_over_frames_with_points(mocap: Path) -> None:
     people = wild.test_people(mocap, 4)
-    said = labelfree_runs.Targets(
-        people.keypoints + torch.tensor([0.03, 0.04, 0.0]), torch.ones(people.keypoints.shape[:-1]), people.labels
-    )
-    said.keypoints[~people.tracklets.seen] = 100.0
+    keypoints = people.required("keypoints") + torch.tensor([0.03, 0.04, 0.0])
+    keypoints[~people.seen] = 100.0
+    said = replace(people, keypoints=keypoints)
     errors = labelfree_runs.measure(said, people)
     assert errors["mpjpe_cm"] == pytest.approx(5.0) and errors["pa_mpjpe_cm"] == pytest.approx(0.0, abs=0.01)
 

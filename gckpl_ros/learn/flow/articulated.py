@@ -5,7 +5,7 @@ follows the part that it hangs on, the whole body in the end: that is what the p
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Final
 
@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gckpl_ros.learn.flow.pairs import Flow, Pairs, both_ways, with_confidence
-from gckpl_ros.skeleton import BACKGROUND, INDEX, NUM_KEYPOINTS
+from gckpl_ros.batch import PersonBatch
+from gckpl_ros.learn.flow.pairs import both_ways, with_flow
+from gckpl_ros.skeleton import BACKGROUND, INDEX, NUM_KEYPOINTS, NUM_PARTS
 
 # Registration of a body of rigid parts to a cloud: soft matches, and the most probable motion that explains them.
 #
@@ -168,35 +169,29 @@ class ArticulatedConfig:
 
 
 def articulated(
-    pairs: Pairs,
-    keypoints_t: Float[Tensor, "b 14 3"],
-    parts_t: Float[Tensor, "b n 15"],
-    keypoints_t1: Float[Tensor, "b 14 3"],
-    parts_t1: Float[Tensor, "b m 15"],
-    config: ArticulatedConfig | None = None,
-) -> tuple[Flow, Flow]:
-    """Forward and backward flow (m); keypoints and part probabilities are the network's, of both crops.
+    pairs: PersonBatch, config: ArticulatedConfig | None = None, probability: Float[Tensor, "b 2 n 15"] | None = None
+) -> PersonBatch:
+    """The pairs (b, 2) with forward and backward flow (m), along their keypoints and parts, the network's or true.
 
-    z must be up: people are expected to move along the ground and to turn about z. Background has no flow of its own,
-    and no confidence.
+    ``probability``: of each point's parts, in place of ``parts``. z must be up: people are expected to move along the
+    ground and to turn about z. Background has no flow of its own, and no confidence.
     """
-    both, config = both_ways(pairs), config or ArticulatedConfig()
-    parts, parts1 = _stacked(parts_t, parts_t1, both), _stacked(parts_t1, parts_t, both.reversed())
-    keypoints, keypoints1 = torch.cat([keypoints_t, keypoints_t1]), torch.cat([keypoints_t1, keypoints_t])
-    vectors = _solve(both, keypoints, parts, keypoints1, parts1, config)
-    forward, backward = vectors.chunk(2)
-    n, m = pairs.points_t.shape[1], pairs.points_t1.shape[1]
-    flows = with_confidence(pairs, forward[:, :n], backward[:, :m])
-    return _on_people(flows[0], parts_t), _on_people(flows[1], parts_t1)
+    config = config or ArticulatedConfig()
+    if probability is None:
+        probability = torch.nn.functional.one_hot(pairs.required("parts"), NUM_PARTS).to(pairs.points.dtype)
+    probability = probability.masked_fill(~pairs.mask[..., None], 0.0)
+    vectors = _solve(both_ways(pairs), torch.cat([probability, probability.flip(1)]), config)
+    return _on_people(with_flow(pairs, *vectors.chunk(2)), probability)
 
 
 def _solve(
-    pairs: Pairs, keypoints: Float[Tensor, "b 14 3"], parts: Float[Tensor, "b n 15"],
-    keypoints1: Float[Tensor, "b 14 3"], parts1: Float[Tensor, "b m 15"], config: ArticulatedConfig,
-) -> Float[Tensor, "b n 3"]:  # fmt: skip
+    pairs: PersonBatch, probability: Float[Tensor, "b 2 n 15"], config: ArticulatedConfig
+) -> Float[Tensor, "b n 3"]:
     """Displacements of the first crop's points: of the body as one piece, refined by part."""
-    centre = _centroid(pairs.points_t, parts)
-    points, others = pairs.points_t - centre, pairs.points_t1 - centre  # small numbers, exact distances
+    parts, parts1 = probability.unbind(1)
+    (points, others), (keypoints, keypoints1) = pairs.points.unbind(1), pairs.required("keypoints").unbind(1)
+    centre = _centroid(points, parts)
+    points, others = points - centre, others - centre  # small numbers, exact distances
     keypoints, keypoints1 = keypoints - centre, keypoints1 - centre
     travel = (keypoints1 - keypoints).mean(1, keepdim=True) + _centroid(others, parts1)
     affinity = _log_affinity(parts, parts1, config.other_part)
@@ -252,14 +247,7 @@ def _centroid(points: Float[Tensor, "b n 3"], parts: Float[Tensor, "b n 15"]) ->
     return (points * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def _stacked(first: Float[Tensor, "b n 15"], second: Float[Tensor, "b m 15"], both: Pairs) -> Float[Tensor, "c l 15"]:
-    """Part probabilities of both crops as the problems of both directions need them; zero where there is no point."""
-    length = both.mask_t.shape[1]
-    padded = [torch.nn.functional.pad(parts, (0, 0, 0, length - parts.shape[1])) for parts in (first, second)]
-    return torch.cat(padded).masked_fill(~both.mask_t[..., None], 0.0)
-
-
-def _on_people(flow: Flow, parts: Float[Tensor, "b n 15"]) -> Flow:
+def _on_people(pairs: PersonBatch, probability: Float[Tensor, "b 2 n 15"]) -> PersonBatch:
     """Confidence times the probability that the point is on the person at all."""
-    person = 1 - parts[..., BACKGROUND]
-    return Flow(flow.vectors, (flow.confidence * person).masked_fill(flow.confidence == 0, 0.0))
+    person, sure = 1 - probability[..., BACKGROUND], pairs.required("flow_confidence")
+    return replace(pairs, flow_confidence=(sure * person).masked_fill(sure == 0, 0.0))

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gckpl_ros.learn.flow.pairs import Flow, Pairs, both_ways, squared_distances, with_confidence
+from gckpl_ros.batch import PersonBatch
+from gckpl_ros.learn.flow.pairs import both_ways, squared_distances, with_flow
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,25 @@ class NsfpConfig:
         return [(inputs + 1, outputs) for inputs, outputs in pairwise(widths)]
 
 
-def nsfp(pairs: Pairs, config: NsfpConfig | None = None) -> tuple[Flow, Flow]:
-    """Forward and backward flow (m); each person is fitted independently of the others, whatever mode torch is in."""
+def nsfp(pairs: PersonBatch, config: NsfpConfig | None = None) -> PersonBatch:
+    """The pairs (b, 2) with both flows (m); each person is fitted independently of the others, in any mode of torch."""
     with torch.inference_mode(False), torch.no_grad():
-        solved = _solve(both_ways(pairs), config or NsfpConfig())
-    n, m = pairs.points_t.shape[1], pairs.points_t1.shape[1]
-    return with_confidence(pairs, solved[: len(pairs), :n], solved[len(pairs) :, :m])
+        forward, backward = _solve(both_ways(pairs), config or NsfpConfig()).chunk(2)
+    return with_flow(pairs, forward, backward)
 
 
-def _solve(pairs: Pairs, config: NsfpConfig) -> Float[Tensor, "b n 3"]:
+def _solve(pairs: PersonBatch, config: NsfpConfig) -> Float[Tensor, "b n 3"]:
     """The flow with the least loss that each problem saw before its patience ended; zero where a crop is empty."""
-    best_flow = torch.zeros_like(pairs.points_t)
-    rows = (pairs.mask_t.any(1) & pairs.mask_t1.any(1)).nonzero()[:, 0]
+    best_flow = torch.zeros_like(pairs.points[:, 0])
+    rows = pairs.seen.all(1).nonzero()[:, 0]
     adam = _Adam(_initial(config, len(rows), best_flow), config.learning_rate)
     best, waited = torch.full((len(rows),), torch.inf).to(best_flow), torch.zeros_like(rows)
     for _ in range(config.steps):
         if len(rows) == 0:
             break
-        active = Pairs(pairs.points_t[rows], pairs.mask_t[rows], pairs.points_t1[rows], pairs.mask_t1[rows])
         with torch.enable_grad():
             weights = adam.weights.detach().requires_grad_()
-            loss, flow = _loss(weights, active, config)
+            loss, flow = _loss(weights, pairs.points[rows], pairs.mask[rows], config)
             (gradient,) = torch.autograd.grad(loss.sum(), weights)
         adam.step(gradient)
         loss, better = loss.detach(), loss.detach() < best
@@ -71,15 +70,16 @@ def _solve(pairs: Pairs, config: NsfpConfig) -> Float[Tensor, "b n 3"]:
 
 
 def _loss(
-    weights: Float[Tensor, "b w"], pairs: Pairs, config: NsfpConfig
+    weights: Float[Tensor, "b w"], points: Float[Tensor, "b 2 n 3"], mask: Bool[Tensor, "b 2 n"], config: NsfpConfig
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n 3"]]:
     """Chamfer distance of the moved points to the other crop, plus that of the points moved back to where they were."""
+    (here, there), (real, real_there) = points.unbind(1), mask.unbind(1)
     forward, backward = weights.chunk(2, 1)
-    flow = _network(forward, pairs.points_t, config)
-    moved = pairs.points_t + flow
+    flow = _network(forward, here, config)
+    moved = here + flow
     returned = moved + _network(backward, moved, config)
-    there = _chamfer(moved, pairs.mask_t, pairs.points_t1, pairs.mask_t1, config.truncate_m)
-    return there + _chamfer(returned, pairs.mask_t, pairs.points_t, pairs.mask_t, config.truncate_m), flow
+    landed = _chamfer(moved, real, there, real_there, config.truncate_m)
+    return landed + _chamfer(returned, real, here, real, config.truncate_m), flow
 
 
 def _network(weights: Float[Tensor, "b w"], points: Float[Tensor, "b n 3"], config: NsfpConfig) -> Tensor:

@@ -1,61 +1,26 @@
-"""What scene flow takes and gives: consecutive crops of people, and how each of their points moves."""
+"""What scene flow works on: two consecutive frames of people around a common origin, and how sure a flow is.
 
-from dataclasses import dataclass
+A pair is a ``PersonBatch`` of shape (b, 2): z up, the sensor's own motion removed, so that a standing person does not
+move. Flow (m) of each frame's points leads to the other frame: forward of the first, backward of the second.
+"""
+
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 
-@dataclass(frozen=True)
-class Pairs:
-    """Two consecutive crops of b people, padded, in metres.
 
-    Both crops of a person have the same axes and the same origin (near the person), and the sensor's own motion is
-    removed already: a standing person does not move. Where a mask is False there is no point, whatever its value.
+def both_ways(pairs: PersonBatch) -> PersonBatch:
+    """2 b problems in one batch, first each pair forward, then each backward, around each pair's first origin.
+
+    Points are zero where there is none, so that what padding held (NaN too) cannot matter.
     """
-
-    points_t: Float[Tensor, "b n 3"]
-    mask_t: Bool[Tensor, "b n"]
-    points_t1: Float[Tensor, "b m 3"]
-    mask_t1: Bool[Tensor, "b m"]
-
-    def __len__(self) -> int:
-        return len(self.points_t)
-
-    def reversed(self) -> "Pairs":
-        """The same people with time running backwards."""
-        return Pairs(self.points_t1, self.mask_t1, self.points_t, self.mask_t)
-
-
-@dataclass(frozen=True)
-class Flow:
-    """How far each point of one crop moves to the time of the other crop (m), and how sure that is (0..1).
-
-    Both are zero where there is no point. Forward flow belongs to ``points_t``, backward flow to ``points_t1``.
-    """
-
-    vectors: Float[Tensor, "b n 3"]
-    confidence: Float[Tensor, "b n"]
-
-
-def both_ways(pairs: Pairs) -> Pairs:
-    """2 b problems in one batch: first each pair forward, then each backward; padded to the longer of both."""
-    longest = max(pairs.points_t.shape[1], pairs.points_t1.shape[1])
-    points, mask = _padded(pairs.points_t, pairs.mask_t, longest)
-    points1, mask1 = _padded(pairs.points_t1, pairs.mask_t1, longest)
-    return Pairs(
-        torch.cat([points, points1]), torch.cat([mask, mask1]), torch.cat([points1, points]), torch.cat([mask1, mask])
-    )
-
-
-def _padded(
-    points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], length: int
-) -> tuple[Float[Tensor, "b l 3"], Bool[Tensor, "b l"]]:
-    """Zeros behind and wherever there is no point, so that what padding held (NaN too) cannot matter."""
-    more = length - points.shape[1]
-    clean = points.masked_fill(~mask[..., None], 0.0)
-    return torch.nn.functional.pad(clean, (0, 0, 0, more)), torch.nn.functional.pad(mask, (0, more))
+    pairs = pairs.around_first()
+    backward = PersonBatch.stack([pairs.frame(1), pairs.frame(0)])
+    return PersonBatch.join([pairs, backward])
 
 
 # Distances between the points of two masked batches.
@@ -81,21 +46,27 @@ LAND_M = 0.1
 CYCLE_M = 0.05
 
 
-def with_confidence(
-    pairs: Pairs, forward: Float[Tensor, "b n 3"], backward: Float[Tensor, "b m 3"]
-) -> tuple[Flow, Flow]:
-    """Both flows with confidence from the Chamfer and the cycle check; zero where masked or the other crop is empty."""
-    return _checked(pairs, forward, backward), _checked(pairs.reversed(), backward, forward)
+def with_flow(pairs: PersonBatch, forward: Float[Tensor, "b n 3"], backward: Float[Tensor, "b n 3"]) -> PersonBatch:
+    """The pairs with both flows, and their confidence from the Chamfer and the cycle check.
+
+    Flow and confidence are zero where masked, or where the other crop is empty.
+    """
+    around = pairs.around_first()
+    flows = [_checked(around, 0, forward, backward), _checked(around, 1, backward, forward)]
+    flow, confidence = (torch.stack(values, 1) for values in zip(*flows, strict=True))
+    return replace(pairs, flow=flow, flow_confidence=confidence)
 
 
-def _checked(pairs: Pairs, forward: Float[Tensor, "b n 3"], backward: Float[Tensor, "b m 3"]) -> Flow:
-    real = pairs.mask_t & pairs.mask_t1.any(1, keepdim=True)
+def _checked(
+    pairs: PersonBatch, place: int, forward: Float[Tensor, "b n 3"], backward: Float[Tensor, "b n 3"]
+) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n"]]:
+    here, there = pairs.frame(place), pairs.frame(1 - place)
+    real = here.mask & there.mask.any(1, keepdim=True)
     forward = forward.masked_fill(~real[..., None], 0.0)
     if not real.any():
-        return Flow(forward, torch.zeros_like(forward[..., 0]))
-    landed = (pairs.points_t + forward).masked_fill(~real[..., None], 0.0)
-    others = pairs.points_t1.masked_fill(~pairs.mask_t1[..., None], 0.0)
-    missed, nearest = squared_distances(landed, real, others, pairs.mask_t1).min(2)
+        return forward, torch.zeros_like(forward[..., 0])
+    landed = (here.points + forward).masked_fill(~real[..., None], 0.0)
+    missed, nearest = squared_distances(landed, real, there.points, there.mask).min(2)
     returned = forward + backward.gather(1, nearest[..., None].expand(-1, -1, 3))
     doubt = missed / (2 * LAND_M**2) + returned.square().sum(-1) / (2 * CYCLE_M**2)
-    return Flow(forward, doubt.neg().exp() * real)
+    return forward, doubt.neg().exp() * real

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float32
 
 from gckpl_ros.adapt import AdaptationState, Adapter, NoAdapter, load_adapter
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.evaluate.metrics import Errors
 from gckpl_ros.pipeline import Pipeline
@@ -25,7 +26,7 @@ from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.simulate import wild
-from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource
 
 Row = dict[str, Any]
 
@@ -152,7 +153,7 @@ def _summary(rows: list[Row]) -> Row:
     return {"recording": "mean of all seeds", "gain_cm": round(mean(gains), 2), "deviation_cm": round(spread, 2)}
 
 
-def _scans(people: LabelledTracklets, start: int, together: int) -> list[Scan]:
+def _scans(people: PersonBatch, start: int, together: int) -> list[Scan]:
     """So many people at a time, for as long as they stay."""
     groups = torch.arange(len(people)).split(together)
     return [
@@ -162,15 +163,14 @@ def _scans(people: LabelledTracklets, start: int, together: int) -> list[Scan]:
     ]
 
 
-def _scan(people: LabelledTracklets, frame: int, index: int) -> Scan:
-    tracklets = people.tracklets
-    seen = tracklets.seen[:, frame]
-    centres = tracklets.views[seen, frame]
-    points = (tracklets.points[seen, frame] + centres[:, None])[tracklets.mask[seen, frame]]
-    n = int(seen.sum())
+def _scan(people: PersonBatch, frame: int, index: int) -> Scan:
+    here = people.frame(frame)
+    here = here.rows(here.seen)
+    centres, n = here.views, len(here)
+    points = (here.points + centres[:, None])[here.mask]
     sizes, zeros = np.tile(np.array(BOX_M, np.float32), (n, 1)), np.zeros(n, np.float32)
     boxes = Boxes(centres.numpy(), sizes, zeros, zeros + 1)
-    keypoints = (people.keypoints[seen, frame] + centres[:, None]).numpy()
+    keypoints = (here.required("keypoints") + centres[:, None]).numpy()
     return Scan(Cloud(points.numpy(), PERIOD_NS * (index + 1), "lidar"), boxes, keypoints)
 
 

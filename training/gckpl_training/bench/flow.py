@@ -6,7 +6,7 @@ for the surface point that was hit; sensor noise stays in the points. All method
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -18,43 +18,43 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.flow.articulated import ArticulatedConfig, articulated
 from gckpl_ros.learn.flow.nsfp import nsfp
-from gckpl_ros.learn.flow.pairs import Flow, Pairs
-from gckpl_ros.people.batch import CropBatch
-from gckpl_ros.skeleton import BACKGROUND, NUM_PARTS
+from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.pairs import CropPairs, PairSource
+from gckpl_training.simulate.pairs import PairSource
 
 SEED: Final = 20_233
 CROWD: Final = 10
 POINTS: Final = (8.0, 30.0, 60.0, 100.0, inf)
 SPEEDS_M_S: Final = (0.0, 0.5, 1.0, 1.5, 2.0, inf)
 
-Seen = tuple[Float[Tensor, "b 14 3"], Float[Tensor, "b n 15"], Float[Tensor, "b 14 3"], Float[Tensor, "b m 15"]]
-
 
 @dataclass(frozen=True)
 class Crowd:
-    """A few people, with keypoints and parts of both crops as the network sees them and as they are."""
+    """Pairs of a few people as they are, and with keypoints and parts as the network sees them."""
 
-    crops: CropPairs
-    estimated: Seen
-    true: Seen
+    true: PersonBatch
+    estimated: PersonBatch
+    probability: Float[Tensor, "b 2 n 15"]
+    """The network's, of each point's parts."""
 
     @staticmethod
-    def of(crops: CropPairs, network: KeypointNetwork) -> "Crowd":
-        """Run the network on both crops; keypoints of both around the first box, as ``CropPairs.pairs``."""
-        later = (crops.t1.views - crops.t.views)[:, None]
-        (keypoints, parts), (keypoints1, parts1) = (_estimate(network, batch) for batch in (crops.t, crops.t1))
-        labels, labels1 = (torch.nn.functional.one_hot(b.labels, NUM_PARTS).float() for b in (crops.t, crops.t1))
-        true = crops.t.keypoints, labels, crops.t1.keypoints + later, labels1
-        return Crowd(crops, (keypoints, parts, keypoints1 + later, parts1), true)
+    @torch.inference_mode()
+    def of(pairs: PersonBatch, network: KeypointNetwork) -> "Crowd":
+        """Run the network on both crops."""
+        said = network(*pairs.flat().inputs)
+        keypoints, logits = (
+            value.view(len(pairs), 2, *value.shape[1:]) for value in (said.keypoints, said.part_logits)
+        )
+        estimated = replace(pairs, keypoints=keypoints, parts=logits.argmax(-1), flow=None)
+        return Crowd(pairs, estimated, logits.softmax(-1))
 
 
-Method = Callable[[Crowd], tuple[Flow, Flow]]
+Method = Callable[[Crowd], PersonBatch]
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,23 @@ def flow_rows(
     whole_body = ArticulatedConfig(part_widths_m=())
     return [
         *method_rows("zero flow", still, crowds),
-        *method_rows("rigid", lambda c: articulated(c.crops.pairs, *c.estimated, whole_body), crowds),
-        *method_rows("NSFP", lambda c: nsfp(c.crops.pairs), few),
-        *method_rows("articulated, NSFP's people", lambda c: articulated(c.crops.pairs, *c.estimated), few),
-        *method_rows("articulated", lambda c: articulated(c.crops.pairs, *c.estimated), crowds),
-        *method_rows("articulated, true parts", lambda c: articulated(c.crops.pairs, *c.true), crowds),
+        *method_rows("rigid", lambda c: articulated(c.estimated, whole_body, c.probability), crowds),
+        *method_rows("NSFP", lambda c: nsfp(c.estimated), few),
+        *method_rows("articulated, NSFP's people", along_the_network, few),
+        *method_rows("articulated", along_the_network, crowds),
+        *method_rows("articulated, true parts", lambda c: articulated(c.true), crowds),
     ]
 
 
-def still(crowd: Crowd) -> tuple[Flow, Flow]:
+def along_the_network(crowd: Crowd) -> PersonBatch:
+    """The flow that the network's keypoints and part probabilities lead to."""
+    return articulated(crowd.estimated, probability=crowd.probability)
+
+
+def still(crowd: Crowd) -> PersonBatch:
     """The baseline: nobody moves."""
-    pairs: Pairs = crowd.crops.pairs
-    masks = (pairs.mask_t.float(), pairs.mask_t1.float())
-    return Flow(torch.zeros_like(pairs.points_t), masks[0]), Flow(torch.zeros_like(pairs.points_t1), masks[1])
+    points, mask, _ = crowd.true.inputs
+    return replace(crowd.true, flow=torch.zeros_like(points), flow_confidence=mask.float())
 
 
 @torch.inference_mode()
@@ -101,9 +105,9 @@ def method_rows(name: str, method: Method, crowds: list[Crowd]) -> list[dict[str
     measured: list[Errors] = []
     for crowd in crowds:
         start = perf_counter()
-        flows = method(crowd)
+        flowing = method(crowd)
         durations.append(1e3 * (perf_counter() - start))
-        measured.append(errors(crowd.crops, flows, first_person=CROWD * len(measured)))
+        measured.append(errors(crowd.true, flowing, first_person=CROWD * len(measured)))
     every = Errors(*(torch.cat([getattr(e, field) for e in measured]) for field in Errors.__dataclass_fields__))
     ms = median(durations)
     whole = _row(name, "all", "all", every, every.error >= 0)
@@ -114,24 +118,18 @@ def method_rows(name: str, method: Method, crowds: list[Crowd]) -> list[dict[str
     return [{"table": "methods", **whole}, *({"table": "bins", **row} for row in bins)]
 
 
-def errors(crops: CropPairs, flows: tuple[Flow, Flow], first_person: int = 0) -> Errors:
+def errors(true: PersonBatch, found: PersonBatch, first_person: int = 0) -> Errors:
     """Errors of forward and backward flow on all points that lie on the people."""
-    sides = ((crops.t, crops.flow_t, flows[0]), (crops.t1, crops.flow_t1, flows[1]))
-    people = first_person + torch.arange(len(crops), dtype=torch.float32)
+    people = first_person + torch.arange(len(true), dtype=torch.float32)
     columns = []
-    for batch, truth, flow in sides:
-        on = batch.mask & (batch.labels != BACKGROUND)
+    for truth, said in ((true.frame(i), found.frame(i)) for i in (0, 1)):
+        on, flow = truth.mask & (truth.required("parts") != BACKGROUND), truth.required("flow")
         count = on.sum(1).float()
-        speed = (truth.norm(dim=-1) * on).sum(1) / count / PairSource.dt_s
+        speed = (flow.norm(dim=-1) * on).sum(1) / count / PairSource.dt_s
         each = [value[:, None].expand_as(on)[on] for value in (count, speed, people)]
-        columns.append([(flow.vectors - truth).norm(dim=-1)[on], flow.confidence[on], *each])
+        error = (said.required("flow") - flow).norm(dim=-1)[on]
+        columns.append([error, said.required("flow_confidence")[on], *each])
     return Errors(*(torch.cat(pair) for pair in zip(*columns, strict=True)))
-
-
-def _estimate(network: KeypointNetwork, batch: CropBatch) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode():
-        prediction = network(batch.points, batch.mask, batch.views)
-    return prediction.keypoints, prediction.part_logits.softmax(-1)
 
 
 def _bins(values: Tensor, edges: tuple[float, ...]) -> Iterable[tuple[str, Tensor]]:

@@ -13,12 +13,13 @@ from typing import Any, Final, Literal
 
 import torch
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import Errors
 from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.learn.stage2_loss import LossWeights
-from gckpl_ros.learn.teachers import Targets, estimate
+from gckpl_ros.learn.teachers import estimate
 from gckpl_training.learn.artefacts import artefact, key
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.run import Run
@@ -28,7 +29,6 @@ from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConf
 from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate import wild
 from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.passers import LabelledTracklets
 
 # The runs behind `gckpl benchmark labelfree`: networks of one start, their pseudo-labels, and what they measure.
 
@@ -96,7 +96,7 @@ class Runs:
         made_of = {"row": row, "network": network, "test": self.test}
 
         def make(path: Path) -> None:
-            path.write_text(json.dumps(row | measure(estimate(network, self.test.tracklets), self.test)))
+            path.write_text(json.dumps(row | measure(estimate(network, self.test), self.test)))
 
         found: Row = json.loads(artefact(self.folder / f"{name}.json", made_of, make).read_text())
         return found
@@ -120,9 +120,9 @@ class Runs:
     def pseudo_labelled(self, kind: TeacherName = "fit", people: int | None = None) -> PseudoLabelled:
         """The first people without labels and their pseudo-labels; these are measured too: they can be learnt."""
         config = replace(self._config(f"people, {kind}", 0), teacher=kind, temporal=self.temporal)
-        found = pseudo_label(config, self.network, self.people.tracklets)
-        made_of = {"targets": found.targets, "people": self.people}
-        errors = partial(measure, found.targets, self.people)
+        found = pseudo_label(config, self.network, self.people)
+        made_of = {"labels": found.people.keypoints, "people": self.people}
+        errors = partial(measure, found.people, self.people)
         artefact(config.out / "errors.json", made_of, lambda path: path.write_text(json.dumps(errors())))
         return found if people is None else found.rows(torch.arange(people))
 
@@ -148,7 +148,7 @@ class Runs:
         return load_network(self.trained(f"fine-tuned {name} {people}", Finetune(config, self.labelled, start)))
 
     @cached_property
-    def labelled(self) -> LabelledTracklets:
+    def labelled(self) -> PersonBatch:
         """People with labels, of whom some are learnt."""
         return wild.unlabelled(self.mocap, self.scale.labelled, wild.LABELLED_SEED)
 
@@ -177,10 +177,10 @@ class Runs:
         return str(self.trained("temporal", TemporalTraining(config, self.network)))
 
 
-def measure(targets: Targets, truth: LabelledTracklets) -> dict[str, float]:
+def measure(said: PersonBatch, truth: PersonBatch) -> dict[str, float]:
     """Errors in cm over all frames with points."""
-    seen = truth.tracklets.seen
-    summary = Errors.of(targets.keypoints[seen].numpy(), truth.keypoints[seen].numpy()).summary()
+    predicted, true = (one.required("keypoints")[truth.seen].numpy() for one in (said, truth))
+    summary = Errors.of(predicted, true).summary()
     return {f"{name}_cm": round(100 * value, 2) for name, value in summary.items() if name != "people"}
 
 
@@ -193,9 +193,6 @@ ADDED: Final = {
     "points_to_limb": 0.01,
     "symmetry": 0.5,
     "joint_to_part": 2.0,
-    "limb_radius": 0.5,
-    "bone_length": 0.5,
-    "left_right": 0.5,
 }
 
 

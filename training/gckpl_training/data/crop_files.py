@@ -1,57 +1,66 @@
 """Crop sequences on disk (.npz): tracklets as the network takes them, with labels where they are known.
 
-Arrays: points (b, t, n, 3) m in float16, mask (b, t, n), views (b, t, 3), origins (b, t, 3); and for fine-tuning labels
-(b, t, n) and keypoints (b, t, 14, 3) m, relative to each frame's origin. See gckpl_ros.people.tracklets for the frames.
+Arrays: points (b, t, n, 3) m in float16, mask (b, t, n), views (b, t, 3), origins (b, t, 3), dt_s (b, t) where known;
+and for fine-tuning labels (b, t, n) and keypoints (b, t, 14, 3) m, relative to each frame's origin. See
+gckpl_ros.batch for the frames.
 """
 
-from dataclasses import fields
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import array_names, load_arrays, save_arrays
-from gckpl_ros.people.tracklets import Tracklets
-from gckpl_training.simulate.passers import LabelledTracklets
 
-_KEYS = tuple(one.name for one in fields(Tracklets))
+# Name on disk, type on disk, and shape behind (b, t), of each field of PersonBatch that is kept.
+_KEPT: Final[dict[str, tuple[str, Any, tuple[int | str, ...]]]] = {
+    "points": ("points", np.float16, ("n", 3)),
+    "mask": ("mask", np.bool_, ("n",)),
+    "views": ("views", np.float32, (3,)),
+    "origins": ("origins", np.float32, (3,)),
+    "dt_s": ("dt_s", np.float32, ()),
+    "parts": ("labels", np.uint8, ("n",)),
+    "keypoints": ("keypoints", np.float32, (14, 3)),
+}
+_NEEDED: Final = ("points", "mask", "views", "origins")
+_READ_AS: Final[dict[Any, Any]] = {np.float16: np.float32, np.uint8: np.int64}
 
 
-def save_crops(path: Path, tracklets: Tracklets, labels: Tensor | None = None, keypoints: Tensor | None = None) -> None:
-    """Write the file whole or not at all."""
-    arrays = {key: getattr(tracklets, key).cpu().numpy() for key in _KEYS}
-    arrays["points"] = arrays["points"].astype(np.float16)
-    if labels is not None and keypoints is not None:
-        arrays |= {"labels": labels.cpu().numpy().astype(np.uint8), "keypoints": keypoints.cpu().numpy()}
+def save_crops(path: Path, people: PersonBatch) -> None:
+    """Write tracklets and what is known of them, whole or not at all."""
+    arrays = {
+        name: value.cpu().numpy().astype(dtype)
+        for field, (name, dtype, _) in _KEPT.items()
+        if (value := getattr(people, field)) is not None
+    }
     save_arrays(path, **arrays)
 
 
-def load_crops(path: Path) -> Tracklets:
+def load_crops(path: Path) -> PersonBatch:
     """Crop sequences, labelled or not; raises InputError when the file holds none."""
-    return _tracklets(load_arrays(path, *_KEYS), path)
+    there = set(array_names(path))
+    fields = {field: kept for field, kept in _KEPT.items() if field in _NEEDED or kept[0] in there}
+    data = load_arrays(path, *(name for name, _, _ in fields.values()))
+    _check(path, data)
+    arrays = {field: data[name].astype(_READ_AS.get(dtype, dtype)) for field, (name, dtype, _) in fields.items()}
+    return PersonBatch(**{field: torch.from_numpy(array) for field, array in arrays.items()})
 
 
-def load_labelled(path: Path) -> LabelledTracklets:
+def load_labelled(path: Path) -> PersonBatch:
     """Crop sequences with labels; raises InputError when it has none."""
     if missing := {"labels", "keypoints"} - set(array_names(path)):
         raise InputError(f"{path} has no {' and no '.join(sorted(missing))}: fine-tuning needs labelled crops")
-    data = load_arrays(path, *_KEYS, "labels", "keypoints")
-    labels, keypoints = torch.from_numpy(data["labels"]).long(), torch.from_numpy(data["keypoints"]).float()
-    return LabelledTracklets(_tracklets(data, path), labels, keypoints)
+    return load_crops(path)
 
 
-def _tracklets(data: dict[str, np.ndarray], path: Path) -> Tracklets:
-    points, mask, views, origins = (data[key] for key in _KEYS)
-    frames = points.shape[:2]
-    if (
-        points.ndim != 4
-        or mask.shape != points.shape[:3]
-        or views.shape != (*frames, 3)
-        or origins.shape != views.shape
-    ):
-        shapes = {key: data[key].shape for key in _KEYS}
-        raise InputError(f"{path}: shapes do not belong together: {shapes}")
-    values = [torch.from_numpy(array.astype(np.float32)) for array in (points, views, origins)]
-    return Tracklets(values[0], torch.from_numpy(mask.astype(bool)), values[1], values[2])
+def _check(path: Path, data: dict[str, np.ndarray]) -> None:
+    """Raises InputError where arrays do not belong together."""
+    b, t, n = data["mask"].shape if data["mask"].ndim == 3 else (-1, -1, -1)
+    shapes = {name: tuple(n if size == "n" else size for size in shape) for name, _, shape in _KEPT.values()}
+    if any(array.shape != (b, t, *shapes[name]) for name, array in data.items()):
+        raise InputError(
+            f"{path}: shapes do not belong together: { {name: array.shape for name, array in data.items()} }"
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenNetwork
@@ -14,7 +15,7 @@ from gckpl_ros.learn.learner import Learner, LearnerConfig
 from gckpl_training.data.crop_files import load_labelled
 from gckpl_training.learn.artefacts import key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream
-from gckpl_training.simulate.passers import LabelledTracklets
+from gckpl_training.simulate.passers import labelled_crops
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Finetune(Run):
     config: FinetuneConfig
 
     def __init__(
-        self, config: FinetuneConfig, people: LabelledTracklets | None = None, start: KeypointNetwork | None = None
+        self, config: FinetuneConfig, people: PersonBatch | None = None, start: KeypointNetwork | None = None
     ) -> None:
         """People and start are read as the configuration says unless they are given."""
         super().__init__(config)
         people = people or load_labelled(config.labels)
-        self.batch = people.rows(torch.arange(config.people or len(people))).batch().to(self.device)
+        self.batch = labelled_crops(people.rows(torch.arange(config.people or len(people)))).to(self.device)
         if start is None:
             start = TokenNetwork() if config.weights == "random" else load_network(config.weights)
         self._start = key(start)

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.registry import NetworkConfig, build
 from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.learn.learner import average
 from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
-from gckpl_ros.people.batch import CropBatch
 from gckpl_training.learn.run import Run, RunConfig, Stream
 from gckpl_training.learn.validate import CALIBRATION_SEED, Validation, calibrate, held_out
 from gckpl_training.simulate.crops import CropConfig, CropSource
@@ -106,7 +106,7 @@ class Stage1(Run):
         super().finish()
         return self.validation(self.averaged)
 
-    def _pool(self, step: int) -> list[CropBatch]:
+    def _pool(self, step: int) -> list[PersonBatch]:
         """A pool of crops, simulated at once and cut into batches of similar size, several times."""
         config, generator = self.config, self.source.generator
         pool = self.source.draw(config.batch_size * config.pool_batches, config.difficulty(step))
@@ -116,17 +116,18 @@ class Stage1(Run):
         """Learn the next batch."""
         return self.learn(self.batches.next(self.step))
 
-    def learn(self, batch: CropBatch) -> dict[str, float]:
+    def learn(self, batch: PersonBatch) -> dict[str, float]:
         """One optimiser step and one step of the moving average."""
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * config.schedule(self.step)
         lower = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[config.precision]
         with torch.autocast(self.device.type, dtype=lower, enabled=lower is not None):
-            prediction = self.network(batch.points, batch.mask, batch.views)
-        keypoints = keypoint_loss(prediction.steps.float(), batch.keypoints)
-        parts = segmentation_loss(prediction.part_logits.float(), batch.labels, batch.mask)
-        sure = confidence_loss(prediction.confidence_logit.float(), prediction.keypoints.float(), batch.keypoints)
+            prediction = self.network(*batch.inputs)
+        truth = batch.required("keypoints")
+        keypoints = keypoint_loss(prediction.steps.float(), truth)
+        parts = segmentation_loss(prediction.part_logits.float(), batch.required("parts"), batch.mask)
+        sure = confidence_loss(prediction.confidence_logit.float(), prediction.keypoints.float(), truth)
         loss = stage1_loss(keypoints, parts, config.lambda_kp, config.lambda_seg) + sure
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -136,6 +137,6 @@ class Stage1(Run):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         average(self.averaged, self.network, config.ema_decay, self.step + 1)
-        error = (prediction.keypoints.detach() - batch.keypoints).norm(dim=-1).mean()
+        error = (prediction.keypoints.detach() - truth).norm(dim=-1).mean()
         named = {"loss": loss, "keypoints": keypoints, "parts": parts, "confidence": sure, "mpjpe": error}
         return {name: float(value.detach()) for name, value in named.items()}

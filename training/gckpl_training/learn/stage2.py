@@ -14,24 +14,23 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.fit import BodyFit, FitConfig, Fitted
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.learn.learner import Learner, LearnerConfig, Lesson, lesson_batches
+from gckpl_ros.learn.learner import Learner, LearnerConfig, pair_batches
 from gckpl_ros.learn.stage2_loss import LossWeights
-from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Targets, Teacher
+from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Teacher
 from gckpl_ros.learn.temporal import TemporalTeacher, load_temporal
-from gckpl_ros.people.batch import CropBatch
-from gckpl_ros.people.tracklets import Tracklets
 from gckpl_training.data.collect import read_people
 from gckpl_training.data.crop_files import load_crops, save_crops
 from gckpl_training.learn.artefacts import artefact, key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream, open_folder
 from gckpl_training.motion.library import FittedMotions
-from gckpl_training.simulate.crops import CropConfig, CropSource, join_batches
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.crops import CropConfig, CropSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource, labelled_crops
 
 TeacherName = Literal["fit", "temporal", "smoothing", "single"]
 # Of pairs; LossWeights() alone are the paper's. What measures best needs no pairs (docs/benchmarks/labelfree.json).
@@ -89,39 +88,38 @@ def make_teacher(config: Stage2Config, start: KeypointNetwork) -> Teacher:
 
 @dataclass(frozen=True)
 class PseudoLabelled:
-    """People without labels, the pseudo-labels that a teacher gives them, and the bodies fitted to them."""
+    """People with the pseudo-labels that a teacher gives them, and the bodies fitted to them."""
 
-    tracklets: Tracklets
-    targets: Targets
+    people: PersonBatch
     fitted: Fitted | None = None
 
     def rows(self, index: Tensor) -> "PseudoLabelled":
         """The chosen people."""
-        tracklets, targets = self.tracklets.rows(index), self.targets.rows(index)
-        targets = replace(targets, parts=targets.parts[:, :, : tracklets.points.shape[2]])
-        return PseudoLabelled(tracklets, targets, self.fitted and self.fitted.rows(index))
+        return PseudoLabelled(self.people.rows(index), self.fitted and self.fitted.rows(index))
 
 
-def pseudo_label(config: Stage2Config, start: KeypointNetwork, tracklets: Tracklets) -> PseudoLabelled:
+def pseudo_label(config: Stage2Config, start: KeypointNetwork, people: PersonBatch) -> PseudoLabelled:
     """Ask the teacher, and fit bodies where it is a fitted body; kept in ``out``, once for what they are made of."""
-    made_of: dict[str, Any] = {"people": tracklets, "network": start, "teacher": config.teacher}
+    made_of: dict[str, Any] = {"people": people, "network": start, "teacher": config.teacher}
     if config.teacher in ("fit", "temporal"):
         made_of["temporal"] = load_temporal(config.temporal)
     if config.teacher == "fit":
         made_of["fit"] = FitConfig()
 
     def make(path: Path) -> None:
-        targets, fitted = make_teacher(config, start)(start, tracklets), None
+        labelled, fitted = make_teacher(config, start)(start, people), None
         if config.teacher == "fit":
-            fitted = BodyFit().fit(tracklets, targets)
-            targets = replace(targets, keypoints=fitted.keypoints)
-        torch.save({"targets": vars(targets), "fitted": vars(fitted) if fitted else None}, path)
+            fitted = BodyFit().fit(labelled)
+            labelled = replace(labelled, keypoints=fitted.keypoints)
+        labels = {name: labelled.required(name) for name in ("keypoints", "confidence", "parts")}
+        torch.save({"labels": labels, "fitted": vars(fitted) if fitted else None}, path)
 
     held = torch.load(artefact(config.out / "pseudo_labels.pt", made_of, make), weights_only=True)
-    return PseudoLabelled(tracklets, Targets(**held["targets"]), Fitted(**held["fitted"]) if held["fitted"] else None)
+    labelled = replace(people, **held["labels"], keypoint_mask=None)
+    return PseudoLabelled(labelled, Fitted(**held["fitted"]) if held["fitted"] else None)
 
 
-def people_of(config: Stage2Config, network: KeypointNetwork) -> Tracklets:
+def people_of(config: Stage2Config, network: KeypointNetwork) -> PersonBatch:
     """Everybody in ``data``; kept in ``out``, once for what they are made of. Raises InputError without anybody."""
     if not config.data:
         raise InputError("nobody to learn from: give recordings or crop sequences with --data")
@@ -159,23 +157,23 @@ class Stage2(Run):
         self.generators["source"] = drawn = self.source.generator
         fitted = people.fitted if people else None
         more = config.seen + 2 * config.pairs if people is None else 0
-        self.crops: dict[str, Stream[CropBatch]] = {}
+        self.crops: dict[str, Stream[PersonBatch]] = {}
         if config.replay + more:
             self.crops["replay"] = Stream(lambda step: self._as_in_stage1(config.replay + more), drawn)
         if config.seen and fitted:
             self.crops["fitted"] = Stream(lambda step: self._resimulated(fitted), self.generator, drawn)
-        self.lessons = Stream(lambda step: self._lessons(), self.generator)
-        self.parts |= {"learner": self.learner, "lessons": self.lessons, **self.crops}
+        self.pairs = Stream(lambda step: self._pairs(), self.generator)
+        self.parts |= {"learner": self.learner, "pairs": self.pairs, **self.crops}
 
     def train_step(self) -> dict[str, float]:
         """One step on pairs and on simulated crops."""
-        lesson = self.lessons.next(self.step) if self.people and self.config.pairs else None
-        return self.learner.step(lesson, self.next_crops(), self.config.schedule(self.step))
+        pairs = self.pairs.next(self.step) if self.people and self.config.pairs else None
+        return self.learner.step(pairs, self.next_crops(), self.config.schedule(self.step))
 
-    def next_crops(self) -> CropBatch | None:
+    def next_crops(self) -> PersonBatch | None:
         """Simulated crops: as in Stage I, and of fitted bodies; the control has as many, all of the former."""
         parts = [stream.next(self.step) for stream in self.crops.values()]
-        return join_batches(parts) if parts else None
+        return PersonBatch.join(parts) if parts else None
 
     def write(self, path: Path) -> None:
         """Write the averaged network."""
@@ -187,26 +185,26 @@ class Stage2(Run):
         own = settings(self.config, *self.free, "data", "frame", "weights", "temporal")
         return own | {"people": key(self.people), "start": self._start}
 
-    def _lessons(self) -> Iterator[Lesson]:
+    def _pairs(self) -> Iterator[PersonBatch]:
         """Pairs of the people, each once."""
         assert self.people is not None
         flow = self.config.learner.weights.flow > 0
-        return lesson_batches(self.people.tracklets, self.people.targets, self.config.pairs, self.generator, flow)
+        return pair_batches(self.people.people, self.config.pairs, self.generator, flow)
 
-    def _as_in_stage1(self, size: int) -> list[CropBatch]:
+    def _as_in_stage1(self, size: int) -> list[PersonBatch]:
         """Batches of ``size`` crops as in Stage I."""
         return self._batches(self.source.draw(size * POOL), size)
 
-    def _resimulated(self, fitted: Fitted) -> list[CropBatch]:
+    def _resimulated(self, fitted: Fitted) -> list[PersonBatch]:
         """Batches of crops of other people who move as the fitted bodies."""
         passers, crops = self.config.passers, self.config.seen * POOL
         passers = replace(passers, frames=fitted.pose.shape[1], sensors=self.config.sensors or passers.sensors)
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
         source = PasserSource(passers, seed, FittedMotions(fitted.pose, fitted.place))
-        batch = source.draw(-(-crops // passers.seen_frames)).batch().to(self.device)
+        batch = labelled_crops(source.draw(-(-crops // passers.seen_frames))).to(self.device)
         rows = torch.randperm(len(batch), generator=self.generator)[:crops].to(self.device)
         return self._batches(batch.rows(rows), self.config.seen)
 
-    def _batches(self, pool: CropBatch, size: int) -> list[CropBatch]:
+    def _batches(self, pool: PersonBatch, size: int) -> list[PersonBatch]:
         """The pool cut into batches of similar size, several times."""
         return [part for _ in range(PASSES) for part in pool.split(size, self.source.generator)][::-1]

@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import estimate_with_tokens
-from gckpl_ros.learn.temporal import Glimpses, TemporalConfig, TemporalNetwork, save_temporal
+from gckpl_ros.learn.temporal import TemporalConfig, TemporalNetwork, save_temporal
 from gckpl_training.learn.artefacts import settings
 from gckpl_training.learn.run import Run, RunConfig
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
-from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,15 @@ class TemporalTraining(Run):
         seen, device = self.estimates, self.device
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.config.schedule(self.step)
-        rows = torch.randint(len(seen.truth), (self.config.batch_size,), generator=self.generator)
-        shown = seen.frames[rows]
+        rows = torch.randint(len(seen.people), (self.config.batch_size,), generator=self.generator)
+        shown = seen.people.seen[rows]
         shown = shown & (torch.rand(shown.shape, generator=self.generator) >= self.config.miss)
         rows, shown = rows[shown.any(1)], shown[shown.any(1)].to(device)
-        single = Glimpses(*(each[rows].float().to(device) for each in (seen.tokens, seen.keypoints, seen.confidence)))
-        origins, views, truth = (each[rows].to(device) for each in (seen.origins, seen.views, seen.truth))
-        corrected = self.network(single, shown, origins, views)
-        error = (corrected - truth).norm(dim=-1)[shown].mean()
+        batch = seen.people.rows(rows).to(device)
+        corrected = self.network(
+            replace(batch, mask=batch.mask & shown[..., None]), seen.tokens[rows].float().to(device)
+        )
+        error = (corrected - seen.truth[rows].to(device)).norm(dim=-1)[shown].mean()
         self.optimizer.zero_grad(set_to_none=True)
         error.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -99,17 +101,14 @@ class TemporalTraining(Run):
 class Estimates:
     """What a keypoint network estimates of simulated people, and the truth (m, relative to each frame's origin)."""
 
+    people: PersonBatch
+    """With the network's keypoints and confidence; of the points only the first remains."""
     tokens: Tensor
     """In half precision: they are the most of it."""
-    keypoints: Tensor
-    confidence: Tensor
-    frames: Tensor
-    origins: Tensor
-    views: Tensor
     truth: Tensor
 
 
-def simulated(config: TemporalTrainingConfig) -> LabelledTracklets:
+def simulated(config: TemporalTrainingConfig) -> PersonBatch:
     """The people to learn from: motion capture where there is some, otherwise procedural motion."""
     frames, frame_s = config.passers.frames, config.passers.frame_s
     clips = read_mocap(config.mocap, "train") if config.mocap else []
@@ -118,8 +117,8 @@ def simulated(config: TemporalTrainingConfig) -> LabelledTracklets:
     return PasserSource(config.passers, config.seed, motions).draw(config.people)
 
 
-def estimated(network: KeypointNetwork, people: LabelledTracklets) -> Estimates:
+def estimated(network: KeypointNetwork, people: PersonBatch) -> Estimates:
     """Keypoints and tokens of each frame alone."""
-    single, tokens = estimate_with_tokens(network, people.tracklets)
-    t = people.tracklets
-    return Estimates(tokens.half(), single.keypoints, single.confidence, t.seen, t.origins, t.views, people.keypoints)
+    single, tokens = estimate_with_tokens(network, people)
+    few = replace(single, points=single.points[:, :, :1], mask=single.mask[:, :, :1], parts=None)
+    return Estimates(few, tokens.half(), people.required("keypoints"))

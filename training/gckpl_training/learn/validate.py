@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import keypoint_table
-from gckpl_ros.people.batch import CropBatch
 from gckpl_training.simulate.crops import CropConfig, CropSource
 
 VALIDATION_SEED = 20_231
 CALIBRATION_SEED = 20_232
 
 
-def held_out(crops: CropConfig, people: int, device: torch.device, seed: int) -> list[CropBatch]:
+def held_out(crops: CropConfig, people: int, device: torch.device, seed: int) -> list[PersonBatch]:
     """Crops of the validation split: same seed, same crops, whatever the training does."""
     source = CropSource(crops, seed, device, split="val")
     return source.draw(people).split(256, source.generator)
@@ -28,33 +28,33 @@ class Validation:
     def __call__(self, network: KeypointNetwork) -> dict[str, float]:
         """The figures of ``keypoint_table`` (metres), and part accuracy over all points."""
         keypoints, logits, right, points = predict(network, self.batches)
-        truth = torch.cat([batch.keypoints for batch in self.batches]).cpu().numpy()
-        counts = torch.cat([batch.counts for batch in self.batches]).cpu().numpy()
+        truth = torch.cat([batch.required("keypoints") for batch in self.batches]).cpu().numpy()
+        counts = torch.cat([batch.required("counts") for batch in self.batches]).cpu().numpy()
         table = keypoint_table(keypoints, truth, counts, 1 / (1 + np.exp(-logits)))
         return {**flat(table), "part_accuracy": right / max(points, 1)}
 
 
 @torch.inference_mode()
-def predict(network: KeypointNetwork, batches: list[CropBatch]) -> tuple[np.ndarray, np.ndarray, int, int]:
+def predict(network: KeypointNetwork, batches: list[PersonBatch]) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Keypoints, confidence logits, points whose part is right, and points, over all batches."""
     keypoints, logits, right, points = [], [], 0, 0
     for batch in batches:
-        prediction = network(batch.points, batch.mask, batch.views)
+        prediction = network(*batch.inputs)
         keypoints.append(prediction.keypoints.float().cpu())
         logits.append(prediction.confidence_logit.float().cpu())
-        same = prediction.part_logits.argmax(-1) == batch.labels
+        same = prediction.part_logits.argmax(-1) == batch.required("parts")
         right, points = right + int((same & batch.mask).sum()), points + int(batch.mask.sum())
     return torch.cat(keypoints).numpy(), torch.cat(logits).numpy(), right, points
 
 
-def calibrate(network: KeypointNetwork, batches: list[CropBatch], within_m: float = 0.1) -> Tensor:
+def calibrate(network: KeypointNetwork, batches: list[PersonBatch], within_m: float = 0.1) -> Tensor:
     """Fit Platt scaling (scale, shift) of the confidence on held-out crops and put it into the network.
 
     Source: Platt 1999; minimises the cross-entropy of "within ``within_m`` of the truth" by L-BFGS.
     """
     network.calibration.copy_(torch.tensor([1.0, 0.0]))
     keypoints, raw, _, _ = predict(network, batches)
-    truth = torch.cat([batch.keypoints for batch in batches]).cpu().numpy()
+    truth = torch.cat([batch.required("keypoints") for batch in batches]).cpu().numpy()
     hit = torch.from_numpy(np.linalg.norm(keypoints - truth, axis=-1) < within_m).double()
     logits, fit = torch.from_numpy(raw).double(), torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([fit], max_iter=100, line_search_fn="strong_wolfe")

@@ -1,16 +1,16 @@
 """Labelled person crops, simulated on the fly on the training device: pose, dress, place, scan, box, crop, augment."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import Posed, ground, load_body
 from gckpl_ros.body.kinematics import mirror_pose
-from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import Returns, Sensor, scan, sensor
@@ -86,7 +86,7 @@ class CropSource:
         clips = read_mocap(config.mocap, split) if config.mocap else []
         self.library = MotionLibrary(clips, device) if clips else None
 
-    def draw(self, people: int, difficulty: float = 1.0) -> CropBatch:
+    def draw(self, people: int, difficulty: float = 1.0) -> PersonBatch:
         """``people`` crops with at least ``min_points`` returns, sensors in equal shares."""
         config = self.config.eased(difficulty)
         parts, found = [], 0
@@ -95,7 +95,7 @@ class CropSource:
                 parts += self.scan_people(-(-people // len(self.sensors)), model, config)
             found = sum(map(len, parts))
         chosen = torch.randperm(found, generator=self.generator, device=self.device)[:people]
-        return turned(join_batches(parts).rows(chosen), self.generator)
+        return turned(PersonBatch.join(parts).rows(chosen), self.generator)
 
     def poses(self, n: int) -> Float[Tensor, "n 22 3 3"]:
         """Poses from mocap and procedure, half of them mirrored, with any heading."""
@@ -108,7 +108,7 @@ class CropSource:
         pose = torch.where(flip[:, None, None, None], mirror_pose(pose), pose)
         return turn(pose, 2 * torch.pi * torch.rand(n, generator=g, device=device))
 
-    def scan_people(self, n: int, model: Sensor, config: CropConfig) -> list[CropBatch]:
+    def scan_people(self, n: int, model: Sensor, config: CropConfig) -> list[PersonBatch]:
         """Simulate n people in front of one sensor; those with too few returns are left out."""
         g = self.generator
         zeros = torch.zeros(n, 3, device=self.device)
@@ -127,7 +127,7 @@ class CropSource:
             crops += [self._crop(returns, labels, scene.posed.rows(rows), model, config) for _ in range(self.views)]
         return crops
 
-    def _crop(self, returns: Returns, labels: Tensor, posed: Posed, model: Sensor, config: CropConfig) -> CropBatch:
+    def _crop(self, returns: Returns, labels: Tensor, posed: Posed, model: Sensor, config: CropConfig) -> PersonBatch:
         g = self.generator
         center, size, yaw = detector_boxes(posed, g, config.box_shift_m)
         size = size + 2 * config.margin_m
@@ -144,7 +144,9 @@ class CropSource:
             label = torch.cat([label, torch.full_like(extra_mask, BACKGROUND, dtype=label.dtype)], 1)
         body = (mask & (label != BACKGROUND)).sum(1)
         chosen = (body >= config.min_points).nonzero()[:, 0]
-        batch = CropBatch(local, mask, center, label, posed.keypoints - center[:, None], mask.sum(1))
+        batch = PersonBatch(
+            local, mask, center, counts=mask.sum(1), parts=label, keypoints=posed.keypoints - center[:, None]
+        )
         return compact(batch, config.max_points, g).rows(chosen)
 
 
@@ -174,37 +176,16 @@ def inside(points: Float[Tensor, "b n 3"], size: Float[Tensor, "b 3"], yaw: Floa
     return (upright_frame(points, yaw).abs() <= size[:, None] / 2).all(-1)
 
 
-def turned(batch: CropBatch, generator: torch.Generator) -> CropBatch:
+def turned(batch: PersonBatch, generator: torch.Generator) -> PersonBatch:
     """Each whole crop at a random bearing around the sensor."""
     yaw = 2 * torch.pi * torch.rand(len(batch), generator=generator, device=batch.points.device)
-    points, keypoints = upright_frame(batch.points, yaw), upright_frame(batch.keypoints, yaw)
-    return CropBatch(
-        points, batch.mask, upright_frame(batch.views[:, None], yaw)[:, 0], batch.labels, keypoints, batch.counts
-    )
+    points, keypoints = upright_frame(batch.points, yaw), upright_frame(batch.required("keypoints"), yaw)
+    return replace(batch, points=points, views=upright_frame(batch.views[:, None], yaw)[:, 0], keypoints=keypoints)
 
 
-def compact(batch: CropBatch, most: int, generator: torch.Generator) -> CropBatch:
+def compact(batch: PersonBatch, most: int, generator: torch.Generator) -> PersonBatch:
     """At most ``most`` points of each row, thinned as the runtime does, real ones first."""
     order = evenly(batch.points, batch.mask, most, generator)
     mask = batch.mask.gather(1, order)
     points = batch.points.gather(1, order[..., None].expand(-1, -1, 3)) * mask[..., None]
-    return CropBatch(points, mask, batch.views, batch.labels.gather(1, order), batch.keypoints, batch.counts)
-
-
-def join_batches(parts: list[CropBatch]) -> CropBatch:
-    """All crops in one batch, padded to the longest."""
-    widest = max(part.points.shape[1] for part in parts)
-
-    def joined(name: str) -> Tensor:
-        tensors = [getattr(part, name) for part in parts]
-        if name in ("points", "mask", "labels"):
-            tensors = [pad_sequence_to(tensor, widest) for tensor in tensors]
-        return torch.cat(tensors)
-
-    return CropBatch(**{one.name: joined(one.name) for one in fields(CropBatch)})
-
-
-def pad_sequence_to(tensor: Tensor, length: int) -> Tensor:
-    """Zeros behind the second axis up to ``length``."""
-    short = length - tensor.shape[1]
-    return torch.cat([tensor, tensor.new_zeros(len(tensor), short, *tensor.shape[2:])], 1) if short else tensor
+    return replace(batch, points=points, mask=mask, parts=batch.required("parts").gather(1, order))

@@ -1,14 +1,13 @@
 """Pairs of crops of moving people, simulated: one person scanned twice by one sensor, with the exact flow between."""
 
-from dataclasses import dataclass, fields
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import Posed, ground
-from gckpl_ros.learn.flow.pairs import Pairs
-from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.lidar import Returns, Sensor, scan
@@ -17,7 +16,7 @@ from gckpl_training.lidar.returns import exact_flow
 from gckpl_training.motion.procedural import sample_sequence
 from gckpl_training.scene import Scene, sample_outfit
 from gckpl_training.simulate import augment
-from gckpl_training.simulate.crops import MOST_RETURNS, ROWS, CropSource, detector_boxes, inside, pad_sequence_to
+from gckpl_training.simulate.crops import MOST_RETURNS, ROWS, CropSource, detector_boxes, inside
 
 # A procedural motion goes from standing to a pose in this many frames, 0.1 s apart, and walks at up to this speed.
 MOTION_FRAMES = 16
@@ -27,52 +26,28 @@ WALK_M_S = 2.0
 Motion = tuple[Float[Tensor, "n 22 3 3"], Float[Tensor, "n 3"]]
 
 
-@dataclass(frozen=True)
-class CropPairs:
-    """b people at two times: each crop relative to its own box; ``flow`` (m) of each crop's points to the other time.
-
-    The flow is that of the surface point hit, without sensor noise; what stands around does not move.
-    """
-
-    t: CropBatch
-    t1: CropBatch
-    flow_t: Float[Tensor, "b n 3"]
-    flow_t1: Float[Tensor, "b m 3"]
-
-    def __len__(self) -> int:
-        return len(self.t)
-
-    @property
-    def pairs(self) -> Pairs:
-        """Both crops around the first box's centre; the simulated sensor stands still."""
-        later = self.t1.points + (self.t1.views - self.t.views)[:, None]
-        return Pairs(self.t.points, self.t.mask, later * self.t1.mask[..., None], self.t1.mask)
-
-    def rows(self, index: Tensor) -> "CropPairs":
-        """The chosen people, padded no further than they need."""
-        t, t1 = self.t.rows(index), self.t1.rows(index)
-        flows = self.flow_t[index][:, : t.points.shape[1]], self.flow_t1[index][:, : t1.points.shape[1]]
-        return CropPairs(t, t1, *flows)
-
-
 class PairSource(CropSource):
     """A CropSource that draws pairs ``dt_s`` seconds apart, with the noise of a sensor and the errors of a detector.
 
-    Motions come from mocap where the configuration names it, otherwise from the procedural sampler.
+    Motions come from mocap where the configuration names it, otherwise from the procedural sampler. The flow is that of
+    the surface point hit, without sensor noise; what stands around does not move. The sensor stands still.
     """
 
     dt_s: float = 0.1
 
-    def draw_pairs(self, people: int) -> CropPairs:
-        """``people`` pairs, each person with ``min_points`` returns or more both times; sensors in equal shares."""
-        parts: list[CropPairs] = []
+    def draw_pairs(self, people: int) -> PersonBatch:
+        """``people`` pairs (b, 2) with truth and exact flow, each with ``min_points`` returns or more both times.
+
+        Sensors in equal shares.
+        """
+        parts: list[PersonBatch] = []
         while sum(map(len, parts)) < people:
             for model in self.sensors:
                 parts += self.scan_pairs(-(-people // len(self.sensors)), model)
-        joined = _join(parts)
+        joined = PersonBatch.join(parts)
         return joined.rows(torch.randperm(len(joined), generator=self.generator, device=self.device)[:people])
 
-    def scan_pairs(self, n: int, model: Sensor) -> list[CropPairs]:
+    def scan_pairs(self, n: int, model: Sensor) -> list[PersonBatch]:
         """Simulate n moving people before one sensor; those with too few returns at either time are left out."""
         g, pairs = self.generator, []
         scene, later = self._scenes(n, model)
@@ -80,10 +55,12 @@ class PairSource(CropSource):
         body = torch.arange(len(faces), device=self.device) < len(self.body.faces)
         for rows in torch.arange(n, device=self.device).split(ROWS):
             seen, seen1 = (scan(s.meshes.vertices[rows], faces, model, cull=body, generator=g) for s in (scene, later))
-            t, flow = self._cut(seen, scene, later, rows, model)
-            t1, flow1 = self._cut(seen1, later, scene, rows, model)
-            enough = [(b.mask & (b.labels != BACKGROUND)).sum(1) >= self.config.min_points for b in (t, t1)]
-            pairs.append(CropPairs(t, t1, flow, flow1).rows((enough[0] & enough[1]).nonzero()[:, 0]))
+            times = [self._cut(seen, scene, later, rows, model), self._cut(seen1, later, scene, rows, model)]
+            pair = PersonBatch.stack(times)
+            dt_s = torch.tensor([0.0, self.dt_s], device=self.device).expand(len(pair), 2)
+            pair = replace(pair, origins=pair.views - pair.views[:, :1], dt_s=dt_s)
+            on_person = (pair.mask & (pair.required("parts") != BACKGROUND)).sum(-1)
+            pairs.append(pair.rows((on_person >= self.config.min_points).all(1).nonzero()[:, 0]))
         return pairs
 
     def motions(self, n: int) -> tuple[Motion, Motion]:
@@ -116,8 +93,8 @@ class PairSource(CropSource):
 
     def _cut(
         self, returns: Returns, here: Scene, there: Scene, rows: Int64[Tensor, " r"], model: Sensor
-    ) -> tuple[CropBatch, Float[Tensor, "r n 3"]]:
-        """One crop of each person, as CropSource makes them without augmentation, and its points' exact flow."""
+    ) -> PersonBatch:
+        """One crop of each person, as CropSource makes them without augmentation, with its points' exact flow."""
         g, posed = self.generator, here.posed.rows(rows)
         center, size, yaw = detector_boxes(posed, g, self.config.box_shift_m)
         within = inside(returns.points - center[:, None], size + 2 * self.config.margin_m, yaw)
@@ -128,26 +105,12 @@ class PairSource(CropSource):
         mask, labels = returns.mask.gather(1, order), here.meshes.labels[returns.face].gather(1, order)
         places = order[..., None].expand(-1, -1, 3)
         points = local.gather(1, places) * mask[..., None]
-        batch = CropBatch(points, mask, center, labels, posed.keypoints - center[:, None], returns.mask.sum(1))
-        return batch, flow.gather(1, places)
-
-
-def _join(parts: list[CropPairs]) -> CropPairs:
-    """All pairs in one batch, padded to the longest crop."""
-    longest = max(part.mask.shape[1] for pairs in parts for part in (pairs.t, pairs.t1))
-
-    def together(name: str) -> Tensor:
-        return torch.cat([pad_sequence_to(getattr(pairs, name), longest) for pairs in parts])
-
-    def crops(time: str) -> CropBatch:
-        batches = [getattr(pairs, time) for pairs in parts]
-        padded = ("points", "mask", "labels")
-        columns = {f.name: [getattr(b, f.name) for b in batches] for f in fields(CropBatch)}
-        return CropBatch(
-            **{
-                name: torch.cat([pad_sequence_to(v, longest) for v in values] if name in padded else values)
-                for name, values in columns.items()
-            }
+        return PersonBatch(
+            points,
+            mask,
+            views=center,
+            counts=returns.mask.sum(1),
+            parts=labels,
+            keypoints=posed.keypoints - center[:, None],
+            flow=flow.gather(1, places),
         )
-
-    return CropPairs(crops("t"), crops("t1"), together("flow_t"), together("flow_t1"))

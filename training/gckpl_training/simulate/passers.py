@@ -4,32 +4,24 @@ Dressed, carrying, among things that hide them; boxes that err as a detector's d
 serve to train a teacher, to measure, and to fine-tune on a few.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import Posed, ground, load_body, move
 from gckpl_ros.body.kinematics import mirror_pose, mirror_translation
-from gckpl_ros.people.batch import CropBatch
 from gckpl_ros.people.thinning import evenly
-from gckpl_ros.people.tracklets import Tracklets, join, pad_points
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.lidar import scan, sensor
 from gckpl_training.lidar.effects import planar_pose, sensor_noise
 from gckpl_training.motion.library import Motions, ProceduralMotions
 from gckpl_training.scene import Scene, Wardrobe, sample_outfit
 from gckpl_training.simulate import augment
-from gckpl_training.simulate.crops import (
-    MOST_RETURNS,
-    CropConfig,
-    detector_boxes,
-    inside,
-    pad_sequence_to,
-    upright_frame,
-)
+from gckpl_training.simulate.crops import MOST_RETURNS, CropConfig, detector_boxes, inside, upright_frame
 
 ROWS = 32
 TURNS_RAD_S = 0.3
@@ -52,29 +44,10 @@ class PasserConfig:
     crops: CropConfig = field(default_factory=CropConfig)
 
 
-@dataclass(frozen=True)
-class LabelledTracklets:
-    """Tracklets with their truth: body part of each point, keypoints relative to each frame's origin (m)."""
-
-    tracklets: Tracklets
-    labels: Int64[Tensor, "b t n"]
-    keypoints: Float[Tensor, "b t 14 3"]
-
-    def __len__(self) -> int:
-        return len(self.tracklets)
-
-    def rows(self, index: Tensor) -> "LabelledTracklets":
-        """The chosen people."""
-        tracklets = self.tracklets.rows(index)
-        longest = tracklets.points.shape[2]
-        return LabelledTracklets(tracklets, self.labels[index][:, :, :longest], self.keypoints[index])
-
-    def batch(self) -> CropBatch:
-        """All frames with points as labelled crops."""
-        seen = self.tracklets.seen.flatten()
-        points, mask, views = (value[seen] for value in self.tracklets.crops())
-        keypoints = self.keypoints.flatten(0, 1)[seen]
-        return CropBatch(points, mask, views, self.labels.flatten(0, 1)[seen], keypoints, mask.sum(1))
+def labelled_crops(people: PersonBatch) -> PersonBatch:
+    """All frames with points of labelled tracklets, as labelled crops."""
+    frames = people.flat()
+    return frames.rows(frames.seen)
 
 
 class PasserSource:
@@ -88,30 +61,24 @@ class PasserSource:
         self.motions: Motions = motions or ProceduralMotions()
         self.sensor = sensor(config.sensors[0])
 
-    def draw(self, people: int) -> LabelledTracklets:
-        """``people`` people who are seen often enough, in equal shares by each sensor."""
-        parts: list[LabelledTracklets] = []
+    def draw(self, people: int) -> PersonBatch:
+        """Tracklets with truth of ``people`` people who are seen often enough, in equal shares by each sensor."""
+        parts: list[PersonBatch] = []
         for share, name in enumerate(self.config.sensors, 1):
             self.sensor = sensor(name)
             while sum(map(len, parts)) < people * share // len(self.config.sensors):
                 parts.append(self._scan(ROWS))
-        return _join(parts).rows(torch.randperm(sum(map(len, parts)), generator=self.generator)[:people])
+        return PersonBatch.join(parts).rows(torch.randperm(sum(map(len, parts)), generator=self.generator)[:people])
 
-    def _scan(self, n: int) -> LabelledTracklets:
+    def _scan(self, n: int) -> PersonBatch:
         """Walk n people past the sensor; those who are seen too rarely are left out."""
         scenes, (yaw, position) = self._scenes(n), self._drive(n)
         bias = self.config.box_bias_m * self._randn(n, 3)
-        frames = [self._frame(scene, yaw[:, t], position[:, t], bias) for t, scene in enumerate(scenes)]
-        longest = max(frame[0].mask.shape[1] for frame in frames)
-        stack = [
-            torch.stack([pad_sequence_to(getattr(frame[0], name), longest) for frame in frames], 1)
-            for name in ("points", "mask", "labels")
-        ]
-        views, keypoints = (torch.stack([getattr(f[0], name) for f in frames], 1) for name in ("views", "keypoints"))
-        origins = torch.stack([frame[1] for frame in frames], 1)
-        tracklets = Tracklets(stack[0], stack[1], views, origins - origins[:, :1])
-        wild = LabelledTracklets(tracklets, stack[2], keypoints)
-        return wild.rows((tracklets.seen.sum(1) >= self.config.seen_frames).nonzero()[:, 0])
+        people = PersonBatch.stack([self._frame(s, yaw[:, t], position[:, t], bias) for t, s in enumerate(scenes)])
+        origins, dt_s = people.required("origins"), torch.full((n, self.config.frames), self.config.frame_s)
+        dt_s[:, 0] = 0
+        people = replace(people, origins=origins - origins[:, :1], dt_s=dt_s)
+        return people.rows((people.seen.sum(1) >= self.config.seen_frames).nonzero()[:, 0])
 
     def _scenes(self, n: int) -> list[Scene]:
         """The same dressed people in the same surroundings at all times, around a sensor at the origin."""
@@ -155,8 +122,8 @@ class PasserSource:
 
     def _frame(
         self, scene: Scene, yaw: Float[Tensor, " b"], position: Float[Tensor, "b 3"], bias: Float[Tensor, "b 3"]
-    ) -> tuple[CropBatch, Float[Tensor, "b 3"]]:
-        """One crop of each person, in fixed axes, and its origin in the fixed frame."""
+    ) -> PersonBatch:
+        """One crop of each person in fixed axes, its origin in the fixed frame."""
         g, crops = self.generator, self.config.crops
         seen = upright_frame(scene.meshes.vertices - position[:, None], yaw)
         posed = _in_sensor(scene.posed, yaw, position)
@@ -174,9 +141,18 @@ class PasserSource:
         )
         mask = mask & enough[:, None]
         points = local.gather(1, order[..., None].expand(-1, -1, 3)) * mask[..., None]
-        turned = [upright_frame(value, -yaw) for value in (points, posed.keypoints - center[:, None], center[:, None])]
-        view = turned[2][:, 0]
-        return CropBatch(turned[0], mask, view, labels, turned[1], mask.sum(1)), view + position
+        local, keypoints, view = (
+            upright_frame(value, -yaw) for value in (points, posed.keypoints - center[:, None], center[:, None])
+        )
+        return PersonBatch(
+            local,
+            mask,
+            views=view[:, 0],
+            origins=view[:, 0] + position,
+            counts=mask.sum(1),
+            parts=labels,
+            keypoints=keypoints,
+        )
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator)
@@ -188,9 +164,3 @@ class PasserSource:
 def _in_sensor(posed: Posed, yaw: Float[Tensor, " b"], position: Float[Tensor, "b 3"]) -> Posed:
     shifted = move(posed, -position)
     return Posed(*(upright_frame(value, yaw) for value in (shifted.vertices, shifted.joints, shifted.keypoints)))
-
-
-def _join(parts: list[LabelledTracklets]) -> LabelledTracklets:
-    joined = join([part.tracklets for part in parts])
-    labels = torch.cat([pad_points(part.labels, joined.points.shape[2]) for part in parts])
-    return LabelledTracklets(joined, labels, torch.cat([part.keypoints for part in parts]))

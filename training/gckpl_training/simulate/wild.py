@@ -7,9 +7,10 @@ carried things, rough ground, what hides people, boxes as a detector gives them 
 from pathlib import Path
 from typing import Final
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary
-from gckpl_training.simulate.passers import LabelledTracklets, PasserConfig, PasserSource
+from gckpl_training.simulate.passers import PasserConfig, PasserSource
 
 SENSOR: Final = "spinner32"
 # People on foot among the val subjects' clips. Those to learn from and those to measure on share no clip; subjects 06
@@ -21,16 +22,16 @@ TEST_SEED: Final = 7
 LABELLED_SEED: Final = 9
 
 
-def unlabelled(mocap: Path, people: int, seed: int = UNLABELLED_SEED) -> LabelledTracklets:
+def unlabelled(mocap: Path, people: int, seed: int = UNLABELLED_SEED) -> PersonBatch:
     """People to learn from; their truth is for the rows that say so. Raises InputError without the motions."""
     return _wild(mocap, UNLABELLED, people, seed)
 
 
-def test_people(mocap: Path, people: int, seed: int = TEST_SEED) -> LabelledTracklets:
+def test_people(mocap: Path, people: int, seed: int = TEST_SEED) -> PersonBatch:
     """Other people, moving as other clips say, to measure on."""
     return _wild(mocap, TEST, people, seed)
 
 
-def _wild(mocap: Path, clips: tuple[str, ...], people: int, seed: int) -> LabelledTracklets:
+def _wild(mocap: Path, clips: tuple[str, ...], people: int, seed: int) -> PersonBatch:
     chosen = [clip for clip in read_mocap(mocap, "val") if clip.name in clips]
     return PasserSource(PasserConfig(sensors=(SENSOR,)), seed, MotionLibrary(chosen)).draw(people)
