@@ -3,12 +3,15 @@
 Several robots: include this file once for each, in a scoped group, with its own namespace.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
@@ -19,7 +22,7 @@ from lifecycle_msgs.msg import Transition
 
 CONFIG = Path(get_package_share_directory("gckpl_ros")) / "config"
 PRESETS = sorted(file.name.removesuffix(".param.yaml") for file in CONFIG.glob("*.param.yaml"))
-SWITCH = ["true", "false"]
+SWITCH = ["true", "false", "True", "False"]
 LEVELS = ["debug", "info", "warn", "error", "fatal"]
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -36,6 +39,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("device", default_value="", description="auto, cpu or cuda:0; empty: as params_file says"),
     DeclareLaunchArgument("autostart", default_value="true", choices=SWITCH, description="configure and activate"),
+    DeclareLaunchArgument(
+        "respawn", default_value="false", choices=SWITCH, description="start the node again if it dies"
+    ),
     DeclareLaunchArgument("log_level", default_value="info", choices=LEVELS, description="of the node"),
     DeclareLaunchArgument(
         "namespaced_tf", default_value="false", choices=SWITCH, description="/tf and /humans inside the namespace too"
@@ -44,6 +50,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("fixed_frame", default_value="lidar", description="of RViz: one that TF or the cloud has"),
 ]
 GLOBAL_TOPICS = ("tf", "tf_static", "humans/bodies/tracked")
+RESPAWN_DELAY_S = 2.0
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -52,31 +59,53 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _bring_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The node, RViz on request; raises RuntimeError, which ends the launch, before anything has started."""
     chosen = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
-    remappings = [(f"/{topic}", topic) for topic in GLOBAL_TOPICS if chosen["namespaced_tf"] == "true"]
+    remappings = [(f"/{topic}", topic) for topic in GLOBAL_TOPICS if _is_on(chosen["namespaced_tf"])]
     node = LifecycleNode(
         package="gckpl_ros",
         executable="skeleton_node",
         name=chosen["name"],
         namespace=chosen["namespace"],
-        parameters=[_params_file(chosen["params_file"]), _overrides(chosen)],
+        parameters=[_params_file(chosen), _overrides(chosen)],
         remappings=remappings,
         ros_arguments=["--log-level", chosen["log_level"]],
         output="screen",
+        respawn=_is_on(chosen["respawn"]),
+        respawn_delay=RESPAWN_DELAY_S,
     )
-    actions = [*_activation(node), node] if chosen["autostart"] == "true" else [node]
-    if chosen["autostart"] == "true":
-        actions.append(_change(node, Transition.TRANSITION_CONFIGURE))
-    return [*actions, _rviz(chosen, remappings)] if chosen["rviz"] == "true" else actions
+    rviz = [_rviz(chosen, remappings)] if _is_on(chosen["rviz"]) else []
+    return [*(_autostart(node) if _is_on(chosen["autostart"]) else []), node, *rviz]
 
 
-def _params_file(name: str) -> str:
-    return str(CONFIG / f"{name}.param.yaml") if name in PRESETS else name
+def _is_on(text: str) -> bool:
+    """Both spellings, true and True, are in use."""
+    return text.lower() == "true"
+
+
+def _params_file(chosen: dict[str, str]) -> str:
+    """The file, which must hold parameters for this node: rcl only warns of one that is not there or means others."""
+    name = chosen["params_file"]
+    file = CONFIG / f"{name}.param.yaml" if name in PRESETS else Path(name)
+    try:
+        nodes = yaml.safe_load(file.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise RuntimeError(f"params_file:={name} cannot be read: {error}") from error
+    meant = {"/**", chosen["name"], f"/{chosen['namespace'].strip('/')}/{chosen['name']}".replace("//", "/")}
+    if not any(_has_parameters(nodes, node) for node in meant):
+        raise RuntimeError(
+            f"params_file:={name} has no ros__parameters for this node: under {' or '.join(sorted(meant))}"
+        )
+    return str(file)
+
+
+def _has_parameters(nodes: Any, node: str) -> bool:
+    return isinstance(nodes, dict) and isinstance(nodes.get(node), dict) and "ros__parameters" in nodes[node]
 
 
 def _overrides(chosen: dict[str, str]) -> dict[str, Any]:
     """Parameters that the arguments set over those of the file."""
-    values: dict[str, Any] = {"use_sim_time": chosen["use_sim_time"] == "true"}
+    values: dict[str, Any] = {"use_sim_time": _is_on(chosen["use_sim_time"])}
     if points := _names(chosen["points"]):
         values["input.points"] = ParameterValue(points, value_type=list[str])
     if detections := chosen["detections"]:
@@ -86,13 +115,20 @@ def _overrides(chosen: dict[str, str]) -> dict[str, Any]:
     return values
 
 
-def _activation(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
-    """Activate once configured: not when somebody deactivates it later."""
-    activate = _change(node, Transition.TRANSITION_ACTIVATE)
+def _autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
+    """Configure at every start of the process, then activate, once: not when somebody configures it again later."""
     configured = OnStateTransition(
-        target_lifecycle_node=node, start_state="configuring", goal_state="inactive", entities=[activate]
+        target_lifecycle_node=node,
+        start_state="configuring",
+        goal_state="inactive",
+        entities=[_change(node, Transition.TRANSITION_ACTIVATE)],
+        handle_once=True,
     )
-    return [RegisterEventHandler(configured)]
+    begin: Sequence[LaunchDescriptionEntity] = (
+        RegisterEventHandler(configured),
+        _change(node, Transition.TRANSITION_CONFIGURE),
+    )
+    return [RegisterEventHandler(OnProcessStart(target_action=node, on_start=list(begin)))]
 
 
 def _change(node: LifecycleNode, transition: int) -> EmitEvent:
@@ -101,6 +137,10 @@ def _change(node: LifecycleNode, transition: int) -> EmitEvent:
 
 def _rviz(chosen: dict[str, str], remappings: list[tuple[str, str]]) -> Node:
     """Its topics are those of the node with default names, in the same namespace."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError as error:
+        raise RuntimeError("rviz:=true, but rviz2 is not installed: apt-get install ros-$ROS_DISTRO-rviz2") from error
     shown = {"points": (_names(chosen["points"]) or ["points"])[0], "gckpl/markers": f"{chosen['name']}/markers"}
     shown["detections"] = chosen["detections"] or "detections"
     return Node(
@@ -109,7 +149,7 @@ def _rviz(chosen: dict[str, str], remappings: list[tuple[str, str]]) -> Node:
         name="rviz",
         namespace=chosen["namespace"],
         arguments=["-d", str(CONFIG / "gckpl.rviz"), "-f", chosen["fixed_frame"]],
-        parameters=[{"use_sim_time": chosen["use_sim_time"] == "true"}],
+        parameters=[{"use_sim_time": _is_on(chosen["use_sim_time"])}],
         remappings=[*remappings, *((topic, name) for topic, name in shown.items() if topic != name)],
     )
 

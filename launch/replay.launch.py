@@ -17,6 +17,7 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
@@ -35,7 +36,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "detections", default_value="", description="Detection3DArray topic; empty: the recording's; none: not used"
     ),
-    DeclareLaunchArgument("rviz", default_value="true", choices=["true", "false"], description="start RViz"),
+    DeclareLaunchArgument(
+        "rviz", default_value="true", choices=["true", "false", "True", "False"], description="start RViz"
+    ),
 ]
 # The node and the recorder find the player's topics within this time, and results come after the last cloud.
 DISCOVERY_S, LAST_RESULTS_S = 1.0, 2.0
@@ -54,7 +57,7 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         PythonLaunchDescriptionSource(str(SHARE / "launch/gckpl.launch.py")),
         launch_arguments={**_topics(chosen), "rviz": chosen["rviz"], "use_sim_time": "true"}.items(),
     )
-    recorder = [_record(chosen["record"], context)] if chosen["record"] else []
+    recorder = _record(chosen["record"], context) if chosen["record"] else []
     return [*_play(chosen["bag"], chosen["rate"]), *recorder, node]
 
 
@@ -84,9 +87,21 @@ def _play(bag: str, rate: str) -> list[LaunchDescriptionEntity]:
     ]
 
 
-def _record(folder: str, context: LaunchContext) -> ExecuteProcess:
-    """All that the node publishes; its name is known where the arguments of gckpl.launch.py name it."""
+def _record(folder: str, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """All that the node publishes, in the recording's time; arguments of gckpl.launch.py name the node.
+
+    Raises RuntimeError where the folder is there already; a recorder that fails ends the launch with an error.
+    """
+    if Path(folder).exists():
+        raise RuntimeError(f"record:={folder} is there already: name another folder, or remove it")
     names = (context.launch_configurations.get(key, usual) for key, usual in (("namespace", ""), ("name", "gckpl")))
     node = "/".join(name.strip("/") for name in names).strip("/")
     results = rf"^(/{node}/.*|.*/tf|.*/tf_static|.*/humans/.*)$"
-    return ExecuteProcess(cmd=["ros2", "bag", "record", "-o", folder, "--regex", results], output="screen")
+    command = ["ros2", "bag", "record", "-o", folder, "--use-sim-time", "--regex", results]
+    recorder = ExecuteProcess(cmd=command, output="screen")
+    return [recorder, RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=_recorder_ended))]
+
+
+def _recorder_ended(event: ProcessExited, context: LaunchContext) -> None:
+    if event.returncode and not context.is_shutdown:
+        raise RuntimeError(f"the recorder failed with status {event.returncode}: nothing is recorded")
