@@ -1,7 +1,9 @@
 """The files of the ROS package agree with the sources; no ROS is needed for that."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,13 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
 
 ROOT = Path(__file__).parents[1]
+CMAKE = (ROOT / "CMakeLists.txt").read_text()
 SOURCES = [*(ROOT / "gckpl_ros/io/ros").glob("*.py"), *(ROOT / "launch").glob("*.py")]
 # Whose package has another name than what is imported.
 PACKAGES = {"ament_index_python": "launch_ros", "pydantic": "", "numpy": "python3-numpy", "torch": "", "jaxtyping": ""}
+PACKAGES |= {"yaml": "python3-yaml"}
 LAUNCHED = {"ros2 bag": "ros2bag", "rviz2": "rviz2"}
 
 
@@ -49,20 +54,113 @@ def test_package_xml_names_the_programs_that_are_launched() -> None:
     assert {name for program, name in LAUNCHED.items() if program in text} == set(LAUNCHED.values()) <= dependencies()
 
 
-def test_cmake_checks_libraries_of_setup_py() -> None:
-    listed = re.search(r"set\(pip_libraries(.+?)\)", (ROOT / "CMakeLists.txt").read_text(), re.DOTALL)
-    assert listed is not None
-    libraries = re.findall(r'"(\S+)"', listed[1])
+def required() -> dict[str, Requirement]:
+    """What setup.py asks for, by name."""
     calls = [node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.keyword)]
-    required = next(ast.literal_eval(call.value) for call in calls if call.arg == "install_requires")
-    assert len(libraries) > 5 and set(libraries) <= set(required)
+    texts = next(ast.literal_eval(call.value) for call in calls if call.arg == "install_requires")
+    return {requirement.name.lower(): requirement for requirement in map(Requirement, texts)}
 
 
-def test_what_cmake_asks_for_missing_libraries() -> None:
-    asked = ("pytest>=1.0", "pytest>=9999.1", "no-such-library>=1.2")
-    script = [sys.executable, str(ROOT / ".ci/missing_libraries.py"), *asked]
-    told = subprocess.run(script, check=True, capture_output=True, text=True).stdout
-    assert told == "'pytest>=9999.1' 'no-such-library>=1.2'"
+def listed(file: str, python: str) -> dict[str, Requirement]:
+    """What a requirements or constraints file says to a Python such as 3.10, by name."""
+    lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+    found = [r for r in map(Requirement, lines) if not r.marker or r.marker.evaluate({"python_version": python})]
+    names = [requirement.name.lower() for requirement in found]
+    assert len(names) == len(set(names))
+    return dict(zip(names, found, strict=True))
+
+
+def pins(requirement: Requirement) -> list[str]:
+    return [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
+
+
+def checked_by_cmake() -> list[str]:
+    text = re.search(r"set\(pip_libraries(.+?)\)", CMAKE, re.DOTALL)
+    assert text is not None
+    return re.findall(r'"(\S+)"', text[1])
+
+
+def test_cmake_checks_libraries_of_setup_py() -> None:
+    libraries = checked_by_cmake()
+    assert len(libraries) > 5 and set(libraries) <= {str(requirement) for requirement in required().values()}
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.12"])  # of Humble and of Jazzy
+def test_what_ros_gets_from_pip_fits_setup_py(python: str) -> None:
+    for_ros = listed(".ci/requirements-ros.txt", python)
+    assert required().keys() <= for_ros.keys()
+    for name, requirement in required().items():
+        least = [specifier.version for specifier in requirement.specifier if specifier.operator == ">="]
+        allowed = pins(for_ros[name]) or least
+        assert allowed and all(v in requirement.specifier and v in for_ros[name].specifier for v in allowed), name
+    # Nothing that CMake asks for comes in whatever version is the newest that day.
+    asked = {Requirement(library).name for library in checked_by_cmake()}
+    assert {name for name in asked if not pins(for_ros[name])} == {"numpy"}
+
+
+def test_what_ros_gets_from_pip_leaves_ros_alone() -> None:
+    for_ros = listed(".ci/requirements-ros.txt", "3.12")
+    bounds = {"numpy": "2.0", "pytest": "8.0", "setuptools": "80", "empy": "4.0"}
+    assert all(version not in for_ros[name].specifier for name, version in bounds.items())
+
+
+def test_ros_and_make_get_the_same_versions_where_ros_can() -> None:
+    for_ros, for_make = listed(".ci/requirements-ros.txt", "3.12"), listed("constraints.txt", "3.12")
+    pinned = {name: version for name, requirement in for_ros.items() if (version := pins(requirement))}
+    assert pinned == {name: pins(for_make[name]) for name in pinned}
+
+
+def advice(python: str, *asked: str) -> list[str]:
+    """What CMake prints for missing libraries, when it runs that Python with no virtual environment active."""
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    script = [python, str(ROOT / ".ci/missing_libraries.py"), *asked]
+    return subprocess.run(script, check=True, capture_output=True, text=True, env=environment).stdout.splitlines()
+
+
+def test_cmake_names_missing_libraries_and_how_to_install_them_into_a_virtual_environment(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = str(tmp_path / "venv/bin/python3")
+    told = advice(python, "no-such-library>=1.2")
+    assert told[0].startswith("no-such-library>=1.2. ")
+    assert told[1:] == [
+        f"  {python} -m pip install -r {ROOT / '.ci/requirements-ros.txt'}",
+        "  colcon build --cmake-clean-cache --packages-select gckpl_ros",
+    ]
+
+
+def test_cmake_has_a_virtual_environment_made_where_there_is_none() -> None:
+    told = advice(getattr(sys, "_base_executable", sys.executable), "no-such-library>=1.2", "neither>=9.1")
+    assert told[0].startswith("no-such-library>=1.2 neither>=9.1. ")
+    assert told[1:4] == [
+        "  python3 -m venv --system-site-packages venv",
+        "  touch venv/COLCON_IGNORE",
+        "  . venv/bin/activate",
+    ]
+    assert told[4] == f"  python3 -m pip install -r {ROOT / '.ci/requirements-ros.txt'}"
+
+
+def test_cmake_is_silent_where_nothing_is_missing() -> None:
+    assert advice(sys.executable, "pytest>=1.0") == []
+    assert advice(sys.executable, "pytest>=9999.1")[0].startswith("pytest>=9999.1. ")
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="CMake is not installed")
+@pytest.mark.parametrize(("folder", "first_line"), [("venv", "{}"), ("a venv", "/usr/bin/env python3")])
+def test_executables_run_in_the_environment_that_built_them(tmp_path: Path, folder: str, first_line: str) -> None:
+    python = tmp_path / folder / "bin/python3"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parents[1]], check=True)
+    part = re.search(r'^set\(first_line "#!.*^endfunction\(\)$', CMAKE, re.DOTALL | re.MULTILINE)
+    assert part is not None
+    (tmp_path / "CMakeLists.txt").write_text(
+        f'cmake_minimum_required(VERSION 3.19)\nproject(tried NONE)\nset(Python3_EXECUTABLE "{python}")\n'
+        f"{part[0]}\ninstall_executable(tried os)\n"
+    )
+    build = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_INSTALL_PREFIX={tmp_path}"]
+    subprocess.run(build, check=True, capture_output=True)
+    subprocess.run(["cmake", "--install", tmp_path / "build"], check=True, capture_output=True)
+    executable = tmp_path / "lib/tried/tried"
+    assert os.access(executable, os.X_OK)
+    assert executable.read_text().splitlines()[0] == "#!" + first_line.format(python)
 
 
 @pytest.fixture(scope="module")
