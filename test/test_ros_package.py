@@ -1,6 +1,7 @@
 """The files of the ROS package agree with the sources; no ROS is needed for that."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, resolve
 
 ROOT = Path(__file__).parents[1]
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
@@ -185,3 +186,38 @@ def test_rviz_shows_cloud_skeletons_boxes_and_tf_by_their_default_names(displays
 def test_rviz_can_take_what_is_published(displays: dict[str, dict]) -> None:
     reliability = {kind.split("/")[1]: d["Topic"]["Reliability Policy"] for kind, d in displays.items() if "Topic" in d}
     assert reliability == {"PointCloud2": "Best Effort", "Detection3DArray": "Best Effort", "MarkerArray": "Reliable"}
+
+
+@pytest.fixture(scope="module")
+def foxglove() -> dict:
+    """The layout for Foxglove."""
+    return json.loads((ROOT / "config/gckpl.foxglove.json").read_text())
+
+
+def in_full(topic: str) -> str:
+    """As a node with its default name, without a namespace, has it."""
+    return resolve(topic, "gckpl")
+
+
+def test_foxglove_shows_what_rviz_does_and_more_by_their_default_names(foxglove: dict) -> None:
+    panels = {name.split("!")[0]: config for name, config in foxglove["configById"].items()}
+    topics = [INPUTS["points"], INPUTS["detections"], OUTPUTS["markers"]]
+    assert set(panels["3D"]["topics"]) == {in_full(endpoint.topic) for endpoint in topics}
+    assert all(topic["visible"] for topic in panels["3D"]["topics"].values())
+    assert panels["3D"]["scene"]["transforms"]["visible"]
+    assert [path["value"] for path in panels["Plot"]["paths"]] == [in_full(OUTPUTS["processing_time"].topic) + ".data"]
+    assert panels["DiagnosticSummary"]["topicToRender"] == in_full(OUTPUTS["diagnostics"].topic)
+    assert panels["RawMessages"]["topicPath"] == in_full(OUTPUTS["skeletons"].topic)
+
+
+def test_foxglove_places_every_panel_once(foxglove: dict) -> None:
+    def places(node: str | dict) -> list[str]:
+        return [node] if isinstance(node, str) else places(node["first"]) + places(node["second"])
+
+    assert sorted(places(foxglove["layout"])) == sorted(foxglove["configById"])
+
+
+def test_foxglove_looks_from_the_frame_that_rviz_does(foxglove: dict) -> None:
+    rviz = yaml.safe_load((ROOT / "config/gckpl.rviz").read_text())
+    fixed = rviz["Visualization Manager"]["Global Options"]["Fixed Frame"]
+    assert foxglove["configById"]["3D!scene"]["followTf"] == fixed
