@@ -2,6 +2,7 @@
 
 import re
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 project = "gckpl_ros"
@@ -36,6 +37,14 @@ def _name_what_is_no_page(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = _ELSEWHERE.sub(_named, source[0])
 
 
+def _call_pages_by_their_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """A link that reads docs/topics.md, as it does where files are browsed, reads topics here."""
+    for link in doctree.findall(nodes.reference):
+        if name := re.fullmatch(r"(?:docs/)?(\w+)\.md", link.astext()):
+            link.children = [nodes.Text(name[1])]
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _name_what_is_no_page)
+    app.connect("doctree-resolved", _call_pages_by_their_names)
