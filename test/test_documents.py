@@ -1,4 +1,4 @@
-"""What the documents' site takes for granted, without Sphinx: .github/workflows/test.yml builds it."""
+"""What the site and the images take for granted, without Sphinx and Docker: .github/workflows builds them."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
 INDEX = (ROOT / "docs/index.md").read_text()
+CMAKE = (ROOT / "CMakeLists.txt").read_text()
 
 
 def test_every_page_has_one_place_in_the_menu() -> None:
@@ -17,6 +18,24 @@ def test_every_page_has_one_place_in_the_menu() -> None:
 
 def test_the_front_page_is_the_readme() -> None:
     assert INDEX.startswith("```{include} ../README.md\n")
+
+
+def test_both_images_are_made_in_the_same_way() -> None:
+    """But for Ubuntu's version, its Python, and its user."""
+    humble, jazzy = ((ROOT / f".ci/docker/{distro}.Dockerfile").read_text() for distro in ("humble", "jazzy"))
+    jazzy = re.sub(r"# Ubuntu 24.04's image .+", "# Ubuntu 22.04 has no user besides root.\nRUN useradd ros", jazzy)
+    changes = {"jazzy": "humble", "Jazzy": "Humble", "24.04": "22.04", "3.12": "3.10", "ubuntu": "ros"}
+    for old, new in changes.items():
+        jazzy = jazzy.replace(old, new)
+    assert jazzy == humble.replace("useradd --create-home --shell /bin/bash ros", "useradd ros")
+
+
+def test_an_image_gets_all_that_cmake_installs() -> None:
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    installed = re.search(r"install\(DIRECTORY ([\w /]+) DESTINATION share", CMAKE)
+    assert installed is not None
+    folders = {name.split("/")[0] for name in re.findall(r"install\(DIRECTORY (\w+)/", CMAKE)}
+    assert {*folders, *installed[1].split(), ".ci", "CMakeLists.txt", "package.xml"} <= sent
 
 
 def test_rosdoc2_takes_the_pages() -> None:

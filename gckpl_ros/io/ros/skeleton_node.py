@@ -25,7 +25,7 @@ def main() -> None:
     try:
         node = _start()
     except ModuleNotFoundError as error:
-        sys.exit(f"skeleton_node: {error}: install it with pip for {sys.executable}, see README.md")
+        sys.exit(f"skeleton_node: {error}: it is not there for {sys.executable}, see docs/installation.md")
     except RuntimeError as error:  # of rcl, about ROS arguments
         sys.exit(f"skeleton_node: {error}")
     _spin(node)
