@@ -3,10 +3,31 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from gckpl_training.commands.sim import main as simulate
+
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
 INDEX = (ROOT / "docs/index.md").read_text()
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.+?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_the_examples_in_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    simulate(Path("street.mcap"), seconds=2.0, detections=True)
+    names: dict[str, object] = {}
+    for block in blocks("docs/python.md"):
+        exec(compile(block, "docs/python.md", "exec"), names)
+    assert {"street.mcap", "skeletons.mcap"} <= {path.name for path in tmp_path.iterdir()}
+    points = np.random.default_rng(0).normal((5, 0, 0), 0.4, (500, 3)).astype(np.float32)
+    for block in blocks("README.md"):
+        exec(compile(block, "README.md", "exec"), {"points": points, "stamp_ns": 0})
 
 
 def test_every_page_has_one_place_in_the_menu() -> None:

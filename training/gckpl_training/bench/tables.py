@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from gckpl_ros.config import Config
 from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, Endpoint
+from gckpl_ros.skeleton import KEYPOINTS, REP155_LINKS
 
 # Rows of the tables of topics, services and parameters, from the code that they describe.
 
@@ -47,7 +48,18 @@ def _interface(head: str, entries: Iterable[Endpoint]) -> Rows:
     return [{head: f"`{topic}`", "type": kind, "what": what} for topic, kind, what in entries]
 
 
+def joints() -> Rows:
+    """The keypoints in their order, with the link of REP-155 that each belongs to."""
+    links = (REP155_LINKS.get(name, "") for name in KEYPOINTS)
+    rows = zip(KEYPOINTS, links, strict=True)
+    return [
+        {"place": str(place), "joint": name, "link of its frame": f"`{link}_<id>`" if link else ""}
+        for place, (name, link) in enumerate(rows)
+    ]
+
+
 REFERENCE: Final[Mapping[str, Callable[[], Rows]]] = {
+    "joints": joints,
     "topics_in": lambda: _interface("topic in", INPUTS.values()),
     "topics_out": lambda: _interface("topic out", OUTPUTS.values()),
     "services": lambda: _interface("service", SERVICES.values()),
