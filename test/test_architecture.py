@@ -26,7 +26,7 @@ MODULES = {
 }
 
 # What each part of the runtime may import of the others; training may import all of them.
-VOCABULARY = {"skeleton", "batch", "types", "config", "errors", "files"}
+VOCABULARY = {"skeleton", "batch", "types", "config", "errors", "files", "geometry"}
 STAGES = {"people", "detect", "estimate", "track"}
 ALLOWED = {
     "errors": set(),
@@ -35,6 +35,7 @@ ALLOWED = {
     "types": {"skeleton", "batch"},
     "config": {"errors"},
     "files": {"errors"},
+    "geometry": {"types"},
     "people": VOCABULARY,
     "detect": VOCABULARY,
     "estimate": VOCABULARY,

@@ -15,6 +15,7 @@ from torch import Tensor
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import ACTIVITIES, LIMITS, pose_from_angles, turn
 from gckpl_ros.body.body import AnnyBody, Rig
+from gckpl_ros.geometry import facing
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 
 # People fitted at a time: temporaries stay near the cache.
@@ -114,7 +115,7 @@ class BodyFit:
             keypoints[:, :, INDEX[f"left_{j}"]] - keypoints[:, :, INDEX[f"right_{j}"]] for j in ("hip", "shoulder")
         )
         assert isinstance(across, Tensor)
-        heading = torch.atan2(-across[..., 0], across[..., 1])
+        heading = facing(across)
         middle = torch.atan2(heading.sin().mean(1), heading.cos().mean(1))[:, None]
         heading = middle + (heading - middle + torch.pi) % (2 * torch.pi) - torch.pi
         place = (keypoints[:, :, INDEX["left_hip"]] + keypoints[:, :, INDEX["right_hip"]]) / 2

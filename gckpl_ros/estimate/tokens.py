@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gckpl_ros.estimate.network import KeypointNetwork, Prediction
+from gckpl_ros.geometry import bearing, rotation_z
 from gckpl_ros.skeleton import NUM_KEYPOINTS, NUM_PARTS
 
 # Blocks of the keypoint network: tokens that look at the points around their place, and the way back.
@@ -166,7 +167,7 @@ class TokenNetwork(KeypointNetwork):
         self, points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], views: Float[Tensor, "b 3"]
     ) -> Prediction:
         """The network sees each person centred, turned so that the sensor looks along +x."""
-        turn = _turn_to_sensor(views)
+        turn = rotation_z(bearing(views))
         seen = (points @ turn) * mask[..., None]
         centre = seen.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
         seen = (seen - centre) * mask[..., None]
@@ -219,13 +220,6 @@ def _context(
     count = mask.sum(1).to(view.dtype)
     columns = [distance.log(), view[:, 2] / distance, count.clamp_min(1).log(), (count / distance.square()).log1p()]
     return torch.cat([torch.stack(columns, -1), centre.clamp(-2, 2), (count == 0).to(view.dtype)[:, None]], -1)
-
-
-def _turn_to_sensor(views: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
-    """Rotation about z as a right factor: ``points @ turn`` has the sensor's line of sight along +x."""
-    azimuth = torch.atan2(views[:, 1], views[:, 0])
-    c, s, zero, one = azimuth.cos(), azimuth.sin(), torch.zeros_like(azimuth), torch.ones_like(azimuth)
-    return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).view(-1, 3, 3)
 
 
 def _neighbour_offsets(points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], k: int) -> Float[Tensor, "b n k 3"]:

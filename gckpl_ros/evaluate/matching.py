@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.evaluate.metrics import box_scale
+from gckpl_ros.geometry import turned
 from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, TrackState
 
@@ -112,11 +113,8 @@ def match_people(
 
 def candidates(predicted: Float[np.ndarray, "p 14 3"], boxes: Boxes, gate: float = GATE_M) -> Bool[np.ndarray, "t p"]:
     """Whether each prediction has at least one keypoint at most ``gate`` (m) away from each box."""
-    offsets = predicted[None] - boxes.centers[:, None, None]
-    cos, sin = np.cos(boxes.yaws)[:, None, None], np.sin(boxes.yaws)[:, None, None]
-    x, y, z = np.moveaxis(offsets, -1, 0)
-    in_box = np.stack((cos * x + sin * y, cos * y - sin * x, z), axis=-1)
-    outside = np.clip(np.abs(in_box) - boxes.sizes[:, None, None] / 2, 0, None)
+    in_axes = turned(predicted[None] - boxes.centers[:, None, None], -boxes.yaws)
+    outside = np.clip(np.abs(in_axes) - boxes.sizes[:, None, None] / 2, 0, None)
     near: Bool[np.ndarray, "t p"] = (np.linalg.norm(outside, axis=-1) <= gate).any(-1)
     return near
 

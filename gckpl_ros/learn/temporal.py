@@ -18,6 +18,7 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, Weights, fingerprint, write_weights
 from gckpl_ros.estimate.network import KeypointNetwork, Origin
+from gckpl_ros.geometry import bearing, rotation_z
 from gckpl_ros.learn.teachers import estimate_with_tokens
 from gckpl_ros.skeleton import NUM_KEYPOINTS
 
@@ -147,6 +148,4 @@ def load_temporal(path: str | Path = "") -> TemporalNetwork:
 def _turn_to_first_view(views: Float[Tensor, "b t 3"], frames: Bool[Tensor, "b t"]) -> Float[Tensor, "b 1 3 3"]:
     """Rotation about z as a right factor that has the first seen frame's line of sight along +x."""
     first = views[torch.arange(len(views), device=views.device), frames.to(torch.uint8).argmax(1)]
-    azimuth = torch.atan2(first[:, 1], first[:, 0])
-    c, s, zero, one = azimuth.cos(), azimuth.sin(), torch.zeros_like(azimuth), torch.ones_like(azimuth)
-    return torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).view(-1, 1, 3, 3)
+    return rotation_z(bearing(first))[:, None]

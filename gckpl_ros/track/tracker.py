@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from gckpl_ros.config import TrackConfig
+from gckpl_ros.geometry import heading, transformed
 from gckpl_ros.skeleton import NUM_KEYPOINTS
 from gckpl_ros.track.motion import Motion, smooth
 from gckpl_ros.types import Boxes, Skeletons, Tracks, TrackState
@@ -130,14 +131,14 @@ class Tracker:
     def _seen(self, found: People, past: People, T_fixed_cloud: Transform) -> People:
         """What is found now, with the identity and the history of ``past``, row by row."""
         now = found.skeletons
-        expected = _moved(np.linalg.inv(T_fixed_cloud), past.keypoints).astype(np.float32)
+        expected = transformed(np.linalg.inv(T_fixed_cloud), past.keypoints).astype(np.float32)
         keypoints, trust = smooth(now.keypoints, now.confidence, expected, past.trust, self._config.smoothing)
         return replace(
             found,
             ids=past.ids,
             hits=past.hits + 1,
             motion=past.motion.update(found.motion.positions),
-            keypoints=_moved(T_fixed_cloud, keypoints),
+            keypoints=transformed(T_fixed_cloud, keypoints),
             trust=trust,
             skeletons=replace(now, keypoints=keypoints),
         )
@@ -182,9 +183,9 @@ def _strangers(boxes: Boxes, skeletons: Skeletons, stamp_ns: int, T_fixed_cloud:
         ids=np.full(count, -1),
         hits=np.zeros(count, np.int64),
         seen_ns=np.full(count, stamp_ns),
-        motion=Motion.unknown(_moved(T_fixed_cloud, boxes.centers)),
-        keypoints=_moved(T_fixed_cloud, skeletons.keypoints),
-        yaws=boxes.yaws.astype(np.float64) + _heading(T_fixed_cloud),
+        motion=Motion.unknown(transformed(T_fixed_cloud, boxes.centers)),
+        keypoints=transformed(T_fixed_cloud, skeletons.keypoints),
+        yaws=boxes.yaws.astype(np.float64) + heading(T_fixed_cloud),
         trust=np.zeros_like(skeletons.confidence),
         boxes=boxes,
         skeletons=skeletons,
@@ -194,17 +195,8 @@ def _strangers(boxes: Boxes, skeletons: Skeletons, stamp_ns: int, T_fixed_cloud:
 def _lost(people: People, T_fixed_cloud: Transform) -> People:
     """Boxes and skeletons of people out of sight, where their motion has carried them."""
     T_cloud_fixed = np.linalg.inv(T_fixed_cloud)
-    centers = _moved(T_cloud_fixed, people.motion.positions).astype(np.float32)
-    yaws = (people.yaws - _heading(T_fixed_cloud)).astype(np.float32)
-    keypoints = _moved(T_cloud_fixed, people.keypoints).astype(np.float32)
+    centers = transformed(T_cloud_fixed, people.motion.positions).astype(np.float32)
+    yaws = (people.yaws - heading(T_fixed_cloud)).astype(np.float32)
+    keypoints = transformed(T_cloud_fixed, people.keypoints).astype(np.float32)
     boxes = replace(people.boxes, centers=centers, yaws=yaws)
     return replace(people, boxes=boxes, skeletons=replace(people.skeletons, keypoints=keypoints))
-
-
-def _moved(T_b_a: Transform, points_a: np.ndarray) -> Float64[np.ndarray, "... 3"]:
-    points_b: np.ndarray = points_a @ T_b_a[:3, :3].T + T_b_a[:3, 3]
-    return points_b
-
-
-def _heading(T_fixed_cloud: Transform) -> float:
-    return float(np.arctan2(T_fixed_cloud[1, 0], T_fixed_cloud[0, 0]))

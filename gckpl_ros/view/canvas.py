@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8, UInt32
 from PIL import Image, ImageDraw, ImageFont
 
+from gckpl_ros.geometry import turned
 from gckpl_ros.view.palette import RGB, Theme
 
 # Cameras: where a point of the cloud lies in the picture. World z up; camera x right, y down, z into the picture.
@@ -94,10 +95,7 @@ def box_corners(
     """Corners of upright boxes: the four of the floor counter-clockwise, then the four of the roof."""
     unit = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) / 2
     corners = np.concatenate([np.c_[unit, np.full(4, z)] for z in (-0.5, 0.5)]).astype(np.float32)
-    local = corners[None] * sizes[:, None]
-    cos, sin = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
-    turned = np.stack([cos * local[..., 0] - sin * local[..., 1], sin * local[..., 0] + cos * local[..., 1]], -1)
-    placed: Float32[np.ndarray, "b 8 3"] = np.concatenate([turned, local[..., 2:]], -1) + centers[:, None]
+    placed: np.ndarray = turned(corners[None] * sizes[:, None], yaws) + centers[:, None]
     return placed.astype(np.float32)
 
 

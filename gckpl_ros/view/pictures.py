@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.geometry import points_in_boxes
 from gckpl_ros.skeleton import CONNECTORS, INDEX, LIMBS, NUM_KEYPOINTS
 from gckpl_ros.types import TrackState
 from gckpl_ros.view.canvas import (
@@ -23,7 +24,7 @@ from gckpl_ros.view.canvas import (
     perspective,
 )
 from gckpl_ros.view.palette import DARK, RGB, Theme, as_array, mix
-from gckpl_ros.view.scene import Scene, extent, heading_deg, inside, trails
+from gckpl_ros.view.scene import Scene, enlarged, extent, heading_deg, trails
 
 RINGS_M = (5, 10, 15, 20, 25)
 LIMB_M, JOINT_M, HEAD_M = 0.05, 0.036, 0.085
@@ -238,7 +239,7 @@ def closeup(scene: Scene, row: int, theme: Theme = DARK) -> Closeup:
     """Front and side by side of the person in row ``row`` of the scene's tracks."""
     tracks = scene.frame.tracks
     keypoints, truth = tracks.skeletons.keypoints[row], scene.truth_of(row)
-    points = scene.cloud.points[inside(scene.cloud.points, tracks.boxes, row)]
+    points = scene.cloud.points[points_in_boxes(scene.cloud.points, enlarged(tracks.boxes[[row]]))[0]]
     middle = tracks.boxes.centers[row]
     facing = heading_deg(keypoints)
     panels = [

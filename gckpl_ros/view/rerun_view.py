@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import AtomicFile
+from gckpl_ros.geometry import quaternion_z, transformed
 from gckpl_ros.skeleton import CONNECTORS, KEYPOINTS, LIMBS
 from gckpl_ros.types import Boxes, Cloud, Frame, Sample, TrackState
 from gckpl_ros.view.palette import DARK, RGB, as_array, mix
@@ -120,18 +121,20 @@ class RerunView:
         boxes = frame.tracks.boxes
         foot = boxes.centers[row] - np.array([0, 0, boxes.sizes[row, 2] / 2])
         steps = self._trails.setdefault(identity, [])
-        place = T_fixed_cloud[:3, :3] @ foot + T_fixed_cloud[:3, 3]
+        place = transformed(T_fixed_cloud, foot)
         if not steps or np.linalg.norm(place - steps[-1]) > TRAIL_M:
             steps.append(place)
         strip = self._rr.LineStrips3D([np.array(steps)], colors=[as_array(DARK.track(identity))], radii=0.015)
         self._log(f"world/trails/{identity}", strip)
 
     def _boxes(self, boxes: Boxes, colour: RGB, labels: list[str] | None = None) -> Any:
-        half = boxes.yaws / 2
-        turns = np.stack([0 * half, 0 * half, np.sin(half), np.cos(half)], 1)
         colours = [as_array(colour)] * len(boxes)
         return self._rr.Boxes3D(
-            centers=boxes.centers, sizes=boxes.sizes, quaternions=turns, colors=colours, labels=labels
+            centers=boxes.centers,
+            sizes=boxes.sizes,
+            quaternions=quaternion_z(boxes.yaws),
+            colors=colours,
+            labels=labels,
         )
 
     def _annotations(self) -> Any:

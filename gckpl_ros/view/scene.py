@@ -1,17 +1,18 @@
 """One instant as the pictures need it: the cloud, what the pipeline said of it, and the truth where it is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16
+from jaxtyping import Float32, Float64, Int16
 
+from gckpl_ros.geometry import facing, points_in_boxes, transformed
 from gckpl_ros.skeleton import INDEX
 from gckpl_ros.types import Boxes, Cloud, Frame, TrackState
 from gckpl_ros.view.canvas import box_corners
 
-MARGIN_M = 0.1
+MARGIN_M, GROUND_M = 0.1, 0.04
 SAME_PERSON_M = 1.0
 
 
@@ -37,9 +38,8 @@ class Scene:
     def owners(self) -> Int16[np.ndarray, " n"]:
         """Row of the track in whose box each point lies; -1 for none."""
         owners = np.full(len(self.cloud), -1, np.int16)
-        boxes = self.frame.tracks.boxes
-        for row in range(len(boxes)):
-            owners[inside(self.cloud.points, boxes, row)] = row
+        for row, points in enumerate(points_in_boxes(self.cloud.points, enlarged(self.frame.tracks.boxes))):
+            owners[points] = row
         return owners
 
     def truth_of(self, row: int) -> Float32[np.ndarray, "14 3"] | None:
@@ -56,23 +56,19 @@ class Scene:
         return [row for row, state in enumerate(self.frame.tracks.states.tolist()) if state != TrackState.LOST]
 
 
-def inside(points: Float32[np.ndarray, "n 3"], boxes: Boxes, row: int) -> Bool[np.ndarray, " n"]:
-    """Which points lie in one box, enlarged by MARGIN_M at the sides and the top."""
-    offset = points - boxes.centers[row]
-    cos, sin = np.cos(boxes.yaws[row]), np.sin(boxes.yaws[row])
-    along = np.abs(cos * offset[:, 0] + sin * offset[:, 1])
-    across = np.abs(cos * offset[:, 1] - sin * offset[:, 0])
-    length, width, height = boxes.sizes[row] / 2
-    upright = (offset[:, 2] > -height + 0.04) & (offset[:, 2] < height + MARGIN_M)
-    found: Bool[np.ndarray, " n"] = (along < length + MARGIN_M) & (across < width + MARGIN_M) & upright
-    return found
+def enlarged(boxes: Boxes) -> Boxes:
+    """Boxes with MARGIN_M more at the sides and the top, and a little less at the bottom: no ground."""
+    low, high = boxes.sizes[:, 2] / 2 - np.float32(GROUND_M), boxes.sizes[:, 2] / 2 + np.float32(MARGIN_M)
+    sizes = np.column_stack((boxes.sizes[:, :2] + np.float32(2 * MARGIN_M), low + high))
+    centers = boxes.centers + np.outer((high - low) / 2, np.array([0, 0, 1], np.float32))
+    return replace(boxes, centers=centers, sizes=sizes)
 
 
 def heading_deg(keypoints: Float32[np.ndarray, "14 3"]) -> float:
     """Bearing that a person's chest faces: (right to left) x up, of shoulders and hips, on the ground."""
     pairs = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
-    x, y, _ = sum(keypoints[INDEX[left]] - keypoints[INDEX[right]] for left, right in pairs)
-    return float(np.degrees(np.arctan2(-x, y)))
+    to_left = np.sum([keypoints[INDEX[left]] - keypoints[INDEX[right]] for left, right in pairs], 0)
+    return float(np.degrees(facing(to_left)))
 
 
 def extent(scenes: Sequence[Scene]) -> Float32[np.ndarray, "n 3"]:
@@ -97,12 +93,12 @@ def trails(scenes: Sequence[Scene], now: int, length_s: float = 3.0) -> dict[int
     for scene in scenes[: now + 1]:
         if scene.T_fixed_cloud is None or here.cloud.stamp_ns - scene.cloud.stamp_ns > length_s * 1e9:
             continue
-        T_here_then = T_here_fixed @ scene.T_fixed_cloud
         boxes = scene.frame.tracks.boxes
         floor = boxes.centers - np.array([0, 0, 0.5], np.float32) * boxes.sizes
+        floor = transformed(T_here_fixed @ scene.T_fixed_cloud, floor)
         for identity, foot in zip(scene.frame.tracks.ids.tolist(), floor, strict=True):
             if identity in feet:
-                feet[identity].append(T_here_then[:3, :3] @ foot + T_here_then[:3, 3])
+                feet[identity].append(foot)
     return {identity: np.array(steps, np.float32) for identity, steps in feet.items() if len(steps) > 1}
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.messages.detections import transform_boxes
+from gckpl_ros.geometry import transformed, transformed_boxes
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import FAR_M, stamp_ns
 from gckpl_ros.io.messages.tf import TransformError, Transforms
@@ -245,7 +245,7 @@ class Matcher:
             return Boxes.empty() if match.late else None
         boxes, dropped = match.detections.boxes()
         self._counts.drop(dropped)
-        return boxes if match.T_cloud_detections is None else transform_boxes(boxes, match.T_cloud_detections)
+        return boxes if match.T_cloud_detections is None else transformed_boxes(match.T_cloud_detections, boxes)
 
 
 def _plausible(T: Transform) -> Transform:
@@ -256,7 +256,7 @@ def _plausible(T: Transform) -> Transform:
 
 def _merged(match: Match) -> Float32[np.ndarray, "n 3"]:
     """Finite points of all sensors in one frame."""
-    parts = [_moved(_points(match.scan.clouds[sensor]), T) for sensor, T in match.transforms.items()]
+    parts = [_placed(_points(match.scan.clouds[sensor]), T) for sensor, T in match.transforms.items()]
     if not sum(map(len, parts)):
         raise SkippedError(NO_POINTS)
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -269,8 +269,5 @@ def _points(message: Any) -> Float32[np.ndarray, "n 3"]:
         raise SkippedError(str(error)) from error
 
 
-def _moved(points: Float32[np.ndarray, "n 3"], T: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "n 3"]:
-    if (np.eye(4) == T).all():
-        return points
-    moved: np.ndarray = points @ T[:3, :3].T.astype(np.float32) + T[:3, 3].astype(np.float32)
-    return moved
+def _placed(points: Float32[np.ndarray, "n 3"], T: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "n 3"]:
+    return points if (np.eye(4) == T).all() else transformed(T.astype(np.float32), points)

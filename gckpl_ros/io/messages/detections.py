@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from gckpl_ros.io.messages.skeletons import FAR_M, yaw
 from gckpl_ros.types import Boxes
@@ -31,15 +30,6 @@ def to_boxes(message: Any, classes: Collection[str] = ()) -> tuple[Boxes, Mappin
             rows.append(_row(detection.bbox, max(chosen, default=1.0)))
     values = np.array(rows, np.float32).reshape(len(rows), 8)
     return Boxes(values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]), dropped
-
-
-def transform_boxes(boxes: Boxes, T_target_source: Float64[np.ndarray, "4 4"]) -> Boxes:
-    """The boxes in another frame; they stay upright there (only the turn about z is applied to their heading)."""
-    rotation, translation = T_target_source[:3, :3], T_target_source[:3, 3]
-    headings = np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws), np.zeros(len(boxes))], axis=1) @ rotation.T
-    centers = boxes.centers @ rotation.T + translation
-    yaws = np.arctan2(headings[:, 1], headings[:, 0])
-    return Boxes(centers.astype(np.float32), boxes.sizes, yaws.astype(np.float32), boxes.scores)
 
 
 def _scores(detection: Any) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float32
 
+from gckpl_ros.geometry import quaternion_z
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks
@@ -75,10 +76,9 @@ def to_quaternion(xyzw: np.ndarray, types: MessageTypes) -> Any:
 
 def to_bounding_box(boxes: Boxes, person: int, types: MessageTypes) -> Any:
     """A vision_msgs/BoundingBox3D: upright, turned by yaw about z."""
-    half = float(boxes.yaws[person]) / 2
     pose = types["geometry_msgs/msg/Pose"](
         position=to_points(boxes.centers[person : person + 1], types)[0],
-        orientation=to_quaternion(np.array([0, 0, np.sin(half), np.cos(half)]), types),
+        orientation=to_quaternion(quaternion_z(float(boxes.yaws[person])), types),
     )
     return types["vision_msgs/msg/BoundingBox3D"](center=pose, size=to_vector(boxes.sizes[person], types))
 

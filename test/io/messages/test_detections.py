@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gckpl_ros.io.messages.detections import to_boxes, transform_boxes
+from gckpl_ros.geometry import transformed_boxes
+from gckpl_ros.io.messages.detections import to_boxes
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes
 
@@ -97,8 +98,8 @@ def test_boxes_move_with_their_frame():
     T = np.eye(4)
     T[:3, :3] = Rotation.from_euler("z", 90, degrees=True).as_matrix()
     T[:3, 3] = [10, 0, 1]
-    moved = transform_boxes(boxes, T)
+    moved = transformed_boxes(T, boxes)
     np.testing.assert_allclose(moved.centers, [[10, 1, 1]], atol=1e-6)
     np.testing.assert_allclose(moved.yaws, [0.5 + np.pi / 2], rtol=1e-6)
     np.testing.assert_array_equal(moved.sizes, boxes.sizes)
-    assert len(transform_boxes(Boxes.empty(), T)) == 0
+    assert len(transformed_boxes(T, Boxes.empty())) == 0

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gckpl_ros.geometry import turned
 from gckpl_training.lidar.returns import Returns, moved
 from gckpl_training.lidar.sensors import Sensor
 
@@ -87,7 +88,7 @@ def skew(
 ) -> Float[Tensor, "*n 3"]:
     """Points of the sensor's frame at time 0, expressed in its frame at ``time_s`` each (as measured)."""
     yaw, position = planar_pose(time_s, velocity, yaw_rate)
-    return _turned(points - position, -yaw)
+    return turned(points - position, -yaw)
 
 
 def deskew(
@@ -95,16 +96,10 @@ def deskew(
 ) -> Float[Tensor, "*n 3"]:
     """The inverse of `skew`: measured points back into the sensor's frame at time 0."""
     yaw, position = planar_pose(time_s, velocity, yaw_rate)
-    return _turned(points, yaw) + position
+    return turned(points, yaw) + position
 
 
 def rolling(returns: Returns, sensor: Sensor, velocity: Float[Tensor, "3"], yaw_rate: float) -> Returns:
     """Returns of a frozen scan as the moving sensor measures them, column by column over its period."""
     time = sensor.firing_time(returns.ray).to(returns.points.dtype)
     return moved(returns, skew(returns.points, time, velocity, yaw_rate))
-
-
-def _turned(points: Tensor, yaw: Tensor) -> Tensor:
-    x, y, z = points.unbind(-1)
-    cos, sin = yaw.cos(), yaw.sin()
-    return torch.stack((x * cos - y * sin, x * sin + y * cos, z), -1)

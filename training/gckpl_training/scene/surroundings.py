@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from gckpl_ros.body.body import Posed, move
 from gckpl_ros.body.kinematics import JOINT
+from gckpl_ros.geometry import rotation_z
 from gckpl_ros.skeleton import INDEX
 from gckpl_training.scene.meshes import Meshes, background, box_faces, boxes, circle, join, torso_frame, tube_faces
 
@@ -164,7 +165,7 @@ class Surroundings:
         centers, yaws, sizes = (torch.stack(values, 1) for values in zip(*kinds, strict=True))
         chance = torch.tensor([chance for _, chance in makers], device=g.device)
         here = (_rand(g, *yaws.shape) < chance)[..., None]
-        corners = boxes(torch.where(here, centers, feet[:, None]), yaw_frame(yaws), sizes * here)
+        corners = boxes(torch.where(here, centers, feet[:, None]), rotation_z(yaws), sizes * here)
         return background(corners, box_faces(len(makers), g.device))
 
     def _neighbour(self, posed: Posed, feet: Tensor, bearing: Tensor, g: torch.Generator) -> Meshes:
@@ -184,12 +185,6 @@ def placement(
     target = range_m[:, None] * _level(bearing_rad)[:, :2]
     lowest = posed.vertices[:, :, 2].amin(1)
     return torch.cat([target - posed.joints[:, 0, :2], (-mount_height_m - lowest)[:, None]], 1)
-
-
-def yaw_frame(yaw: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
-    """Rotation about z."""
-    cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
-    return torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], -1).unflatten(-1, (3, 3))
 
 
 def _wall(feet: Tensor, range_m: Tensor, bearing: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

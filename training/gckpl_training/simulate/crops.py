@@ -4,13 +4,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import Posed, ground, load_body
 from gckpl_ros.body.kinematics import mirror_pose
+from gckpl_ros.geometry import facing, in_box, turned
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import Returns, Sensor, scan, sensor
@@ -95,7 +96,7 @@ class CropSource:
                 parts += self.scan_people(-(-people // len(self.sensors)), model, config)
             found = sum(map(len, parts))
         chosen = torch.randperm(found, generator=self.generator, device=self.device)[:people]
-        return turned(PersonBatch.join(parts).rows(chosen), self.generator)
+        return anywhere(PersonBatch.join(parts).rows(chosen), self.generator)
 
     def poses(self, n: int) -> Float[Tensor, "n 22 3 3"]:
         """Poses from mocap and procedure, half of them mirrored, with any heading."""
@@ -131,7 +132,7 @@ class CropSource:
         g = self.generator
         center, size, yaw = detector_boxes(posed, g, config.box_shift_m)
         size = size + 2 * config.margin_m
-        returns = returns.keep(inside(returns.points - center[:, None], size, yaw)).subset(MOST_RETURNS, g)
+        returns = returns.keep(in_box(returns.points - center[:, None], size, yaw)).subset(MOST_RETURNS, g)
         returns = sensor_noise(returns, model, g)
         local = augment.jitter(returns.points - center[:, None], g, config.jitter_m)
         mask, label = returns.mask, labels[returns.face]
@@ -156,31 +157,19 @@ def detector_boxes(
     """Centre, size and yaw of a box around each body as a detector may give it: shifted, resized, turned."""
     n, device = len(posed.vertices), posed.vertices.device
     hips = posed.keypoints[:, INDEX["left_hip"]] - posed.keypoints[:, INDEX["right_hip"]]
-    yaw = torch.atan2(-hips[:, 0], hips[:, 1])
-    low, high = (f(upright_frame(posed.vertices, yaw), 1) for f in (torch.amin, torch.amax))
-    center = upright_frame(((low + high) / 2)[:, None], -yaw)[:, 0]
+    yaw = facing(hips)
+    low, high = (f(turned(posed.vertices, -yaw), 1) for f in (torch.amin, torch.amax))
+    center = turned((low + high) / 2, yaw)
     size = (high - low) * (1 + 0.15 * (2 * torch.rand(n, 3, generator=generator, device=device) - 1))
     shift = shift_m * torch.randn(n, 3, generator=generator, device=device)
     return center + shift, size, yaw + 0.2 * torch.randn(n, generator=generator, device=device)
 
 
-def upright_frame(points: Float[Tensor, "b n 3"], yaw: Float[Tensor, " b"]) -> Float[Tensor, "b n 3"]:
-    """Points in axes turned by ``yaw`` about z."""
-    c, s = yaw.cos()[:, None], yaw.sin()[:, None]
-    x, y, z = points.unbind(-1)
-    return torch.stack([c * x + s * y, c * y - s * x, z], -1)
-
-
-def inside(points: Float[Tensor, "b n 3"], size: Float[Tensor, "b 3"], yaw: Float[Tensor, " b"]) -> Bool[Tensor, "b n"]:
-    """Which points, relative to its centre, lie in each upright box."""
-    return (upright_frame(points, yaw).abs() <= size[:, None] / 2).all(-1)
-
-
-def turned(batch: PersonBatch, generator: torch.Generator) -> PersonBatch:
+def anywhere(batch: PersonBatch, generator: torch.Generator) -> PersonBatch:
     """Each whole crop at a random bearing around the sensor."""
     yaw = 2 * torch.pi * torch.rand(len(batch), generator=generator, device=batch.points.device)
-    points, keypoints = upright_frame(batch.points, yaw), upright_frame(batch.required("keypoints"), yaw)
-    return replace(batch, points=points, views=upright_frame(batch.views[:, None], yaw)[:, 0], keypoints=keypoints)
+    points, keypoints = turned(batch.points, -yaw), turned(batch.required("keypoints"), -yaw)
+    return replace(batch, points=points, views=turned(batch.views, -yaw), keypoints=keypoints)
 
 
 def compact(batch: PersonBatch, most: int, generator: torch.Generator) -> PersonBatch:

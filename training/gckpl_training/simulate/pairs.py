@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import Posed, ground
+from gckpl_ros.geometry import in_box
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.lidar import Returns, Sensor, scan
@@ -16,7 +17,7 @@ from gckpl_training.lidar.returns import exact_flow
 from gckpl_training.motion.procedural import sample_sequence
 from gckpl_training.scene import Scene, sample_outfit
 from gckpl_training.simulate import augment
-from gckpl_training.simulate.crops import MOST_RETURNS, ROWS, CropSource, detector_boxes, inside
+from gckpl_training.simulate.crops import MOST_RETURNS, ROWS, CropSource, detector_boxes
 
 # A procedural motion goes from standing to a pose in this many frames, 0.1 s apart, and walks at up to this speed.
 MOTION_FRAMES = 16
@@ -97,7 +98,7 @@ class PairSource(CropSource):
         """One crop of each person, as CropSource makes them without augmentation, with its points' exact flow."""
         g, posed = self.generator, here.posed.rows(rows)
         center, size, yaw = detector_boxes(posed, g, self.config.box_shift_m)
-        within = inside(returns.points - center[:, None], size + 2 * self.config.margin_m, yaw)
+        within = in_box(returns.points - center[:, None], size + 2 * self.config.margin_m, yaw)
         returns = sensor_noise(returns.keep(within).subset(MOST_RETURNS, g), model, g)
         flow = exact_flow(returns, here.meshes.vertices[rows], there.meshes.vertices[rows], here.meshes.faces)
         local = augment.jitter(returns.points - center[:, None], g, self.config.jitter_m)

@@ -14,6 +14,7 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import Posed, ground, load_body, move
 from gckpl_ros.body.kinematics import mirror_pose, mirror_translation
+from gckpl_ros.geometry import in_box, turned
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.lidar import scan, sensor
@@ -21,7 +22,7 @@ from gckpl_training.lidar.effects import planar_pose, sensor_noise
 from gckpl_training.motion.library import Motions, ProceduralMotions
 from gckpl_training.scene import Scene, Wardrobe, sample_outfit
 from gckpl_training.simulate import augment
-from gckpl_training.simulate.crops import MOST_RETURNS, CropConfig, detector_boxes, inside, upright_frame
+from gckpl_training.simulate.crops import MOST_RETURNS, CropConfig, detector_boxes
 
 ROWS = 32
 TURNS_RAD_S = 0.3
@@ -104,7 +105,7 @@ class PasserSource:
         for pose, place in self.motions.sample_sequences(n, config.frames, config.frame_s, g):
             pose = torch.where(flip[:, None, None, None], mirror_pose(pose), pose)
             place = torch.where(flip[:, None], mirror_translation(place), place)
-            motions.append((turn(pose, heading), upright_frame(place[:, None], -heading)[:, 0]))
+            motions.append((turn(pose, heading), turned(place, heading)))
         return motions
 
     def _drive(self, n: int) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t 3"]]:
@@ -125,13 +126,13 @@ class PasserSource:
     ) -> PersonBatch:
         """One crop of each person in fixed axes, its origin in the fixed frame."""
         g, crops = self.generator, self.config.crops
-        seen = upright_frame(scene.meshes.vertices - position[:, None], yaw)
+        seen = turned(scene.meshes.vertices - position[:, None], -yaw)
         posed = _in_sensor(scene.posed, yaw, position)
         cull = torch.arange(len(scene.meshes.faces)) < len(self.body.faces)
         returns = scan(seen, scene.meshes.faces, self.sensor, cull=cull, generator=g)
         center, size, box_yaw = detector_boxes(posed, g, crops.box_shift_m)
         center = center + bias
-        within = inside(returns.points - center[:, None], size + 2 * crops.margin_m, box_yaw)
+        within = in_box(returns.points - center[:, None], size + 2 * crops.margin_m, box_yaw)
         returns = sensor_noise(returns.keep(within).subset(MOST_RETURNS, g), self.sensor, g)
         local = augment.jitter(returns.points - center[:, None], g, crops.jitter_m)
         order = evenly(local, returns.mask, crops.max_points, g)
@@ -141,14 +142,12 @@ class PasserSource:
         )
         mask = mask & enough[:, None]
         points = local.gather(1, order[..., None].expand(-1, -1, 3)) * mask[..., None]
-        local, keypoints, view = (
-            upright_frame(value, -yaw) for value in (points, posed.keypoints - center[:, None], center[:, None])
-        )
+        local, keypoints, view = (turned(value, yaw) for value in (points, posed.keypoints - center[:, None], center))
         return PersonBatch(
             local,
             mask,
-            views=view[:, 0],
-            origins=view[:, 0] + position,
+            views=view,
+            origins=view + position,
             counts=mask.sum(1),
             parts=labels,
             keypoints=keypoints,
@@ -163,4 +162,4 @@ class PasserSource:
 
 def _in_sensor(posed: Posed, yaw: Float[Tensor, " b"], position: Float[Tensor, "b 3"]) -> Posed:
     shifted = move(posed, -position)
-    return Posed(*(upright_frame(value, yaw) for value in (shifted.vertices, shifted.joints, shifted.keypoints)))
+    return Posed(*(turned(value, -yaw) for value in (shifted.vertices, shifted.joints, shifted.keypoints)))

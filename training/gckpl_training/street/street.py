@@ -11,12 +11,12 @@ from torch import Tensor
 
 from gckpl_ros.body.body import load_body
 from gckpl_ros.errors import InputError
+from gckpl_ros.geometry import heading, rotation_z, transformed
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_ros.types import Boxes, Cloud
 from gckpl_training.lidar import scan, sensor, sensor_noise
 from gckpl_training.scene import Wardrobe
 from gckpl_training.scene.meshes import join
-from gckpl_training.scene.surroundings import yaw_frame
 from gckpl_training.street.layout import PEOPLE, build
 from gckpl_training.street.people import Walker, walker
 from gckpl_training.street.terrain import Ground
@@ -105,7 +105,7 @@ class Street:
         T_sensor_odom = torch.from_numpy(np.linalg.inv(T_odom_sensor)).float()
         vertices = torch.cat([self._static.vertices[0], *(w.meshes.vertices[index] for w in self.walkers)])
         returns = scan(
-            _moved(vertices, T_sensor_odom)[None],
+            transformed(T_sensor_odom, vertices)[None],
             self._faces,
             self.sensor,
             time_s=float(self._times[index]),
@@ -122,7 +122,7 @@ class Street:
             intensity=self._reflectivity[face].numpy(),
             T_odom_sensor=T_odom_sensor,
             ids=np.arange(len(self.walkers)),
-            keypoints=_moved(torch.stack([w.keypoints[index] for w in self.walkers]), T_sensor_odom).numpy(),
+            keypoints=transformed(T_sensor_odom, torch.stack([w.keypoints[index] for w in self.walkers])).numpy(),
             boxes=self._boxes(index, T_sensor_odom),
             velocities=(torch.stack([w.velocity[index] for w in self.walkers]) @ T_sensor_odom[:3, :3].T).numpy(),
             points_per_person=torch.bincount(body[body >= 0], minlength=len(self.walkers)).numpy(),
@@ -132,11 +132,10 @@ class Street:
 
     def _boxes(self, index: int, T_sensor_odom: Float[Tensor, "4 4"]) -> Boxes:
         """The smallest upright box along each person's heading that holds body and clothes."""
-        turn = math.atan2(float(T_sensor_odom[1, 0]), float(T_sensor_odom[0, 0]))
-        yaws = torch.stack([w.heading[index] for w in self.walkers]) + turn
+        yaws = torch.stack([w.heading[index] for w in self.walkers]) + heading(T_sensor_odom)
         worn = torch.stack([w.meshes.vertices[index, : self._worn] for w in self.walkers])
-        R_sensor_box = yaw_frame(yaws)
-        local = _moved(worn, T_sensor_odom) @ R_sensor_box
+        R_sensor_box = rotation_z(yaws)
+        local = transformed(T_sensor_odom, worn) @ R_sensor_box
         low, high = local.amin(1), local.amax(1)
         centers = ((low + high) / 2)[:, None] @ R_sensor_box.mT
         yaws = torch.atan2(yaws.sin(), yaws.cos())
@@ -151,7 +150,3 @@ def sensor_pose(time_s: float, height_m: float) -> Float64[np.ndarray, "4 4"]:
     T_odom_sensor[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
     T_odom_sensor[:3, 3] = SPEED_M_S * time_s, sway * math.sin(rate * time_s), height_m
     return T_odom_sensor
-
-
-def _moved(points: Float[Tensor, "*n 3"], T_target_source: Float[Tensor, "4 4"]) -> Float[Tensor, "*n 3"]:
-    return points @ T_target_source[:3, :3].T + T_target_source[:3, 3]

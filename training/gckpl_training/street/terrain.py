@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.geometry import rotation_z
 from gckpl_training.scene.meshes import Meshes, background, box_faces, boxes, circle, join, tube_faces
-from gckpl_training.scene.surroundings import grid_faces, grid_points, yaw_frame
+from gckpl_training.scene.surroundings import grid_faces, grid_points
 
 LENGTH_M, HALF_WIDTH_M, CELLS = 80.0, 11.0, 40
 ROUGHNESS_M = 0.012
@@ -32,7 +33,7 @@ class Ground:
 def box(x: float, y: float, size: tuple[float, float, float], yaw_deg: float = 0.0, lift: float = 0.0) -> Meshes:
     """An upright box (length, width, height in m) whose foot lies at (x, y, lift)."""
     center = torch.tensor([[[x, y, lift + size[2] / 2]]])
-    frame = yaw_frame(torch.tensor([[math.radians(yaw_deg)]]))
+    frame = rotation_z(torch.tensor([[math.radians(yaw_deg)]]))
     return background(boxes(center, frame, torch.tensor([[size]])), box_faces(1))
 
 
@@ -61,7 +62,7 @@ def car(x: float, y: float, yaw_deg: float = 0.0, scale: float = 1.0) -> Meshes:
         for dy in (0.76, -0.76)
     ]
     whole = join(background(vertices[None], faces), *wheels)
-    frame = yaw_frame(torch.tensor(math.radians(yaw_deg)))
+    frame = rotation_z(torch.tensor(math.radians(yaw_deg)))
     turned = whole.vertices @ frame.T + torch.tensor([x, y, 0.0])
     return background(turned, whole.faces)
 
