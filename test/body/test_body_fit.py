@@ -9,7 +9,7 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import AnnyBody
 from gckpl_ros.body.fit import BodyFit, FitConfig
 from gckpl_training.motion.library import ProceduralMotions
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.people import PasserConfig, PasserSource
 
 CONFIG = PasserConfig(sensors=("os1_64",), frames=6, seen_frames=6, missed=0.0)
 QUICK = FitConfig(keypoint_steps=60, point_steps=16)

@@ -14,8 +14,8 @@ from gckpl_training.bench.flow import Crowd, method_rows
 from gckpl_training.motion.clip import Clip
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.motion.procedural import sample_poses
-from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.pairs import PairSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import PairSource
 
 CPU = torch.device("cpu")
 CONFIG = CropConfig(validation_sensors=("os1_128",), range_m=(3.0, 5.0), jitter_m=0.0)

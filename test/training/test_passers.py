@@ -13,8 +13,8 @@ from gckpl_training.motion.clip import Clip
 from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
 from gckpl_training.motion.procedural import sample_poses
 from gckpl_training.scene.surroundings import Surroundings
-from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.passers import PasserConfig, PasserSource, labelled_crops
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import PasserConfig, PasserSource, labelled_crops
 
 ALONE = Surroundings(0.0, 0.0, 0.0, 0.0, 0.0, tilt_deg=0.0, roughness_m=0.0)
 NEAR = CropConfig(range_m=(4.0, 6.0), box_shift_m=0.0, jitter_m=0.0, surroundings=ALONE)

@@ -17,7 +17,8 @@ from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
 from gckpl_training.learn.validate import calibrate, predict
 from gckpl_training.simulate import augment
-from gckpl_training.simulate.crops import CropConfig, CropSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource
 
 CPU = torch.device("cpu")
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)

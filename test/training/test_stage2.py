@@ -24,8 +24,8 @@ from gckpl_training.learn import stage2
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.stage2 import Stage2, Stage2Config, from_data, pseudo_label
 from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
-from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import PasserConfig, PasserSource
 
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
 PASSERS = PasserConfig(sensors=("spinner16",), frames=4, seen_frames=3)

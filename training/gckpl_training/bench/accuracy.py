@@ -7,7 +7,7 @@ import torch
 
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_training.learn.validate import Validation
-from gckpl_training.simulate.crops import CropConfig
+from gckpl_training.simulate.maker import CropConfig
 
 
 def accuracy_rows(weights: str = "", mocap: Path | None = None, people: int = 2000) -> list[dict[str, Any]]:

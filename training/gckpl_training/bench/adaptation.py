@@ -26,7 +26,7 @@ from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.simulate import wild
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.people import PasserConfig, PasserSource
 
 Row = dict[str, Any]
 

@@ -24,8 +24,8 @@ from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.flow.articulated import ArticulatedConfig, articulated
 from gckpl_ros.learn.flow.nsfp import nsfp
 from gckpl_ros.skeleton import BACKGROUND
-from gckpl_training.simulate.crops import CropConfig
-from gckpl_training.simulate.pairs import PairSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import PairSource
 
 SEED: Final = 20_233
 CROWD: Final = 10

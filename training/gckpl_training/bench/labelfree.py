@@ -28,7 +28,7 @@ from gckpl_training.learn.stage2 import PseudoLabelled, Stage2, Stage2Config, Te
 from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConfig
 from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate import wild
-from gckpl_training.simulate.crops import CropConfig
+from gckpl_training.simulate.maker import CropConfig
 
 # The runs behind `gckpl benchmark labelfree`: networks of one start, their pseudo-labels, and what they measure.
 

@@ -19,7 +19,8 @@ from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.lidar import SENSORS, Sensor, scan, sensor
 from gckpl_training.motion.procedural import sample_poses
-from gckpl_training.simulate.crops import CropConfig, CropSource, detector_boxes
+from gckpl_training.simulate.maker import CropConfig, detector_boxes
+from gckpl_training.simulate.people import CropSource
 from gckpl_training.street.recording import write_street
 
 RANGES_M: Final = (5.0, 10.0, 20.0, 30.0)

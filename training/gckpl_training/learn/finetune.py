@@ -15,7 +15,7 @@ from gckpl_ros.learn.learner import Learner, LearnerConfig
 from gckpl_training.data.crop_files import load_labelled
 from gckpl_training.learn.artefacts import key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream
-from gckpl_training.simulate.passers import labelled_crops
+from gckpl_training.simulate.people import labelled_crops
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from gckpl_ros.learn.learner import average
 from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
 from gckpl_training.learn.run import Run, RunConfig, Stream
 from gckpl_training.learn.validate import CALIBRATION_SEED, Validation, calibrate, held_out
-from gckpl_training.simulate.crops import CropConfig, CropSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource
 
 
 @dataclass(frozen=True)

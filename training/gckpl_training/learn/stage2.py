@@ -29,8 +29,8 @@ from gckpl_training.data.crop_files import load_crops, save_crops
 from gckpl_training.learn.artefacts import artefact, key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream, open_folder
 from gckpl_training.motion.library import FittedMotions
-from gckpl_training.simulate.crops import CropConfig, CropSource
-from gckpl_training.simulate.passers import PasserConfig, PasserSource, labelled_crops
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource, PasserConfig, PasserSource, labelled_crops
 
 TeacherName = Literal["fit", "temporal", "smoothing", "single"]
 # Of pairs; LossWeights() alone are the paper's. What measures best needs no pairs (docs/benchmarks/labelfree.json).

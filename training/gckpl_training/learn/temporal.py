@@ -20,7 +20,7 @@ from gckpl_training.learn.artefacts import settings
 from gckpl_training.learn.run import Run, RunConfig
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.people import PasserConfig, PasserSource
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from torch import Tensor
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.evaluate.metrics import keypoint_table
-from gckpl_training.simulate.crops import CropConfig, CropSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource
 
 VALIDATION_SEED = 20_231
 CALIBRATION_SEED = 20_232

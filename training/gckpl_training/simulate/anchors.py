@@ -10,7 +10,8 @@ import torch
 import tyro
 
 from gckpl_ros.adapt.guard import save_anchors
-from gckpl_training.simulate.crops import CropConfig, CropSource
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource
 
 SEED: Final = 20_234
 

@@ -41,6 +41,8 @@ def hide(
     radius_m: float,
 ) -> Bool[Tensor, "b n"]:
     """In a share ``chance`` of the rows, nothing returns from a ball (radius up to ``radius_m``) around one point."""
+    if not mask.shape[1]:  # the sensor sees nobody of them
+        return mask
     centre = points.gather(1, _pick(mask, generator)[:, None, None].expand(-1, 1, 3))
     radius = radius_m * _rand(mask, generator) * _happens(mask, generator, chance)
     return mask & ((points - centre).norm(dim=-1) >= radius[:, None])

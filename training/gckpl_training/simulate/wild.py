@@ -10,7 +10,7 @@ from typing import Final
 from gckpl_ros.batch import PersonBatch
 from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary
-from gckpl_training.simulate.passers import PasserConfig, PasserSource
+from gckpl_training.simulate.people import PasserConfig, PasserSource
 
 SENSOR: Final = "spinner32"
 # People on foot among the val subjects' clips. Those to learn from and those to measure on share no clip; subjects 06
