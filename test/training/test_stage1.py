@@ -11,17 +11,20 @@ import pytest
 import torch
 
 from gckpl_ros.batch import PersonBatch
+from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
-from gckpl_training.learn.validate import calibrate, predict
+from gckpl_training.learn.validate import VALIDATION_SEED, calibrate, predict
+from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate import augment
 from gckpl_training.simulate.maker import CropConfig
 from gckpl_training.simulate.people import CropSource
 
 CPU = torch.device("cpu")
 TINY = TokenConfig(width=16, point_width=8, heads=2, layers=1, free_tokens=2)
+ALONE = Surroundings(0.0, 0.0, 0.0, 0.0, 0.0, tilt_deg=0.0, roughness_m=0.0)
 PLAIN = CropConfig(
     sensors=("os1_64",), range_m=(4.0, 6.0), box_shift_m=0.0, thin_chance=0.0, thin_beams_chance=0.0, hide_chance=0.0,
     blob_chance=0.0, jitter_m=0.0, views=1,
@@ -68,6 +71,42 @@ def test_bearings_go_all_round(plain: PersonBatch) -> None:
 def test_same_seed_same_crops() -> None:
     first, second = (CropSource(PLAIN, 9, CPU, "train").draw(6) for _ in range(2))
     torch.testing.assert_close(first.points, second.points, rtol=0, atol=0)
+
+
+def test_the_crops_to_validate_on_stay_the_same() -> None:
+    """The accuracy figures of the documents hang on them: a change of the order of random draws would move them all."""
+    batch = CropSource(CropConfig(), VALIDATION_SEED, CPU, "val").draw(12)
+    assert batch.required("counts").tolist() == [33, 158, 58, 36, 90, 404, 499, 62, 132, 85, 39, 97]
+    noses = [-0.102, -0.001, 0.035, 0.014, -0.135, -0.239, -0.196, 0.264, -0.131, 0.102, 0.295, 0.179]
+    assert batch.required("keypoints")[:, 0, 0].tolist() == pytest.approx(noses, abs=1e-3)
+    assert float(batch.points.abs().sum()) == pytest.approx(918.8, abs=0.1)
+
+
+@pytest.mark.parametrize(("split", "height_m"), [("train", 0.3), ("val", 0.3), ("train", 2.5)])
+def test_near_people_are_seen_by_low_and_high_sensors(split: str, height_m: float) -> None:
+    """From a robot dog to a truck; a high sensor with a narrow field of view sees nobody of the nearest."""
+    config = CropConfig(
+        sensors=("spinner16",), validation_sensors=("spinner16",), range_m=(0.7, 1.5 if height_m < 1 else 8.0),
+        mount_height_m=(height_m, height_m), surroundings=ALONE,
+    )  # fmt: skip
+    batch = CropSource(config, 1, CPU, split).draw(16)
+    assert len(batch) == 16 and bool(batch.points.isfinite().all())
+    feet = (batch.required("keypoints")[..., 2].amin(1) + batch.views[:, 2]).median()
+    assert float(feet) == pytest.approx(-height_m, abs=0.25)
+    distance = batch.views[:, :2].norm(dim=-1)
+    assert float(distance.min()) < 1.0 if height_m < 1 else float(distance.min()) > 1.5
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_sensor_that_sees_nobody_is_an_error(split: str) -> None:
+    far = CropConfig(sensors=("spinner16",), validation_sensors=("spinner16",), range_m=(400.0, 500.0))
+    with pytest.raises(InputError, match="range_m"):
+        CropSource(far, 1, CPU, split).draw(2)
+
+
+def test_people_of_whom_nothing_returns_lose_nothing_more() -> None:
+    nobody = torch.zeros(3, 0, dtype=torch.bool)
+    assert augment.hide(torch.zeros(3, 0, 3), nobody, torch.Generator().manual_seed(0), 1.0, 0.3).shape == (3, 0)
 
 
 def test_split_loses_nobody(plain: PersonBatch) -> None:

@@ -46,9 +46,9 @@ class Crowd:
     @torch.inference_mode()
     def of(pairs: PersonBatch, network: KeypointNetwork) -> "Crowd":
         """Run the network on both crops."""
-        said = network(*pairs.flat().inputs)
+        predicted = network(*pairs.flat().inputs)
         keypoints, logits = (
-            value.view(len(pairs), 2, *value.shape[1:]) for value in (said.keypoints, said.part_logits)
+            value.view(len(pairs), 2, *value.shape[1:]) for value in (predicted.keypoints, predicted.part_logits)
         )
         estimated = replace(pairs, keypoints=keypoints, parts=logits.argmax(-1), flow=None)
         return Crowd(pairs, estimated, logits.softmax(-1))
@@ -122,13 +122,13 @@ def errors(true: PersonBatch, found: PersonBatch, first_person: int = 0) -> Erro
     """Errors of forward and backward flow on all points that lie on the people."""
     people = first_person + torch.arange(len(true), dtype=torch.float32)
     columns = []
-    for truth, said in ((true.frame(i), found.frame(i)) for i in (0, 1)):
+    for truth, predicted in ((true.frame(i), found.frame(i)) for i in (0, 1)):
         on, flow = truth.mask & (truth.required("parts") != BACKGROUND), truth.required("flow")
         count = on.sum(1).float()
         speed = (flow.norm(dim=-1) * on).sum(1) / count / PairSource.dt_s
         each = [value[:, None].expand_as(on)[on] for value in (count, speed, people)]
-        error = (said.required("flow") - flow).norm(dim=-1)[on]
-        columns.append([error, said.required("flow_confidence")[on], *each])
+        error = (predicted.required("flow") - flow).norm(dim=-1)[on]
+        columns.append([error, predicted.required("flow_confidence")[on], *each])
     return Errors(*(torch.cat(pair) for pair in zip(*columns, strict=True)))
 
 

@@ -177,9 +177,9 @@ class Runs:
         return str(self.trained("temporal", TemporalTraining(config, self.network)))
 
 
-def measure(said: PersonBatch, truth: PersonBatch) -> dict[str, float]:
+def measure(targets: PersonBatch, truth: PersonBatch) -> dict[str, float]:
     """Errors in cm over all frames with points."""
-    predicted, true = (one.required("keypoints")[truth.seen].numpy() for one in (said, truth))
+    predicted, true = (one.required("keypoints")[truth.seen].numpy() for one in (targets, truth))
     summary = Errors.of(predicted, true).summary()
     return {f"{name}_cm": round(100 * value, 2) for name, value in summary.items() if name != "people"}
 

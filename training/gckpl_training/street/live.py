@@ -35,8 +35,8 @@ def play(scans: Iterable[tuple[Scan, Boxes | None]], rate: float, loops: int, lo
             for topic, msgtype in topics(detections=scans[0][1] is not None).items()
         }
         publishers[STATIC].publish(static_transforms(_now(scans[0][0]), typestore().types))
-        said = f"publishing {', '.join(publishers)} at {rate:g} Hz, until Ctrl-C"
-        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+        text = f"publishing {', '.join(publishers)} at {rate:g} Hz, until Ctrl-C"
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
         start_s = monotonic()
         for number in count() if not loops else range(loops * len(scans)):
             if stop.wait(start_s + number / rate - monotonic()):

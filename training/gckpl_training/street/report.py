@@ -63,17 +63,17 @@ class Scenes:
 def with_truth(scenes: Sequence[Scene], source: Path) -> tuple[list[Scene], list[People]]:
     """Scenes with the truth and the sensor's pose of their stamp, and the truth with its number of returns."""
     frames, transforms, fixed = _recorded(source)
-    told, truths = [], []
+    shown, truths = [], []
     for scene in scenes:
         frame = frames.get(scene.cloud.stamp_ns)
         if frame is None:
-            told.append(scene)
+            shown.append(scene)
             continue
         pose = transforms.lookup(fixed, scene.cloud.frame_id, scene.cloud.stamp_ns) if fixed else None
-        told.append(replace(scene, truth=frame.tracks.skeletons.keypoints, T_fixed_cloud=pose))
+        shown.append(replace(scene, truth=frame.tracks.skeletons.keypoints, T_fixed_cloud=pose))
         owners = Scene(scene.cloud, frame).owners.astype(np.int64)
         truths.append(People.of(frame, np.bincount(owners + 1, minlength=len(frame.tracks) + 1)[1:]))
-    return told, truths
+    return shown, truths
 
 
 def _recorded(source: Path) -> tuple[dict[int, Frame], TransformBuffer, str]:
