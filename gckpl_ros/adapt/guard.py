@@ -194,7 +194,8 @@ def holdout_loss(network: KeypointNetwork, people: PersonBatch) -> float:
     said, frames = _keypoints(network, people), people.flat()
     origins = people.required("origins")
     first, second = said[:, 0], said[:, 1] + (origins[:, 1] - origins[:, 0])[:, None]
-    taught = teacher_loss(said.flatten(0, 1), frames.required("keypoints"), frames.required("confidence"))
+    labels, sure = frames.required("keypoints"), frames.required("confidence")
+    taught = teacher_loss(said.flatten(0, 1), labels, sure, frames.keypoint_mask)
     limbs = bone_length_loss(first, bone_lengths(second)) + left_right_loss(first)
     return float(taught + limbs + _flow_loss(people.frame(0), first, second))
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from scipy.optimize import linear_sum_assignment
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.evaluate.metrics import box_scale
+from gckpl_ros.evaluate.metrics import box_scale, mean_of_known
 from gckpl_ros.geometry import turned
 from gckpl_ros.skeleton import KEYPOINTS
 from gckpl_ros.types import Boxes, Frame, TrackState
@@ -22,7 +22,8 @@ class People:
     """The people of one frame, predicted or true, in the cloud's frame ``frame_id`` (metres, the sensor at its origin).
 
     ``confidence`` is the claimed P(error < 10 cm), unused in truth; ``counts`` the points on each person, None where
-    unknown. Boxes matter in truth only: they gate the matching and scale PCK and OKS.
+    unknown. Keypoints of truth may be NaN: unknown. Boxes matter in truth only: they gate the matching, and scale PCK
+    and OKS.
     """
 
     stamp_ns: int
@@ -102,10 +103,13 @@ def match_people(
 ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
     """Indices (truth, predicted) of the matched pairs: as many as can be, and of those the least sum of MPJPE.
 
-    Only candidates are matched: predictions with a keypoint within 0.25 m of the truth's box.
+    MPJPE is of the known keypoints. Only candidates are matched: predictions with a keypoint within 0.25 m of the
+    truth's box.
     """
     allowed = candidates(predicted, boxes)
-    errors = np.linalg.norm(truth[:, None] - predicted[None], axis=-1).mean(-1)
+    errors = mean_of_known(np.linalg.norm(truth[:, None] - predicted[None], axis=-1), -1)
+    apart = np.linalg.norm(boxes.centers[:, None] - predicted.mean(1), axis=-1)  # of truth without any keypoint
+    errors = np.where(np.isnan(errors), apart, errors)
     rows, columns = linear_sum_assignment(np.where(allowed, errors, _FORBIDDEN))
     valid = allowed[rows, columns]
     return rows[valid], columns[valid]
@@ -151,8 +155,8 @@ class Matches:
 def accumulate(frames: Iterable[tuple[People, People]], min_points: int = 0) -> Matches:
     """Match (prediction, truth) frame by frame; InputError where truth holds nobody or a box without size.
 
-    True people with fewer points than ``min_points`` (where counts are known) are left out, and so are the
-    predictions that match them: finding them is neither asked for nor punished.
+    True people with fewer points than ``min_points`` (where counts are known) or without any known keypoint are left
+    out, and so are the predictions that match them: finding them is neither asked for nor punished.
     """
     parts = [_match_frame(index, prediction, truth, min_points) for index, (prediction, truth) in enumerate(frames)]
     arrays = {
@@ -162,15 +166,14 @@ def accumulate(frames: Iterable[tuple[People, People]], min_points: int = 0) -> 
     }
     if not len(arrays["ids"]):
         raise InputError(
-            f"the truth holds nobody with at least {min_points} points in the frames compared: check its topic, or "
-            "ask for fewer points"
+            f"the truth holds nobody with known keypoints and at least {min_points} points in the frames compared: "
+            "check its topic and its joint_names, or ask for fewer points"
         )
     return Matches(**arrays, invented=sum(part.invented for part in parts))
 
 
 def _match_frame(index: int, prediction: People, truth: People, min_points: int) -> Matches:
-    _check(prediction, "predicted")
-    _check(truth, "true")
+    _check(prediction)
     if not (truth.boxes.sizes > 0).all():
         raise InputError(
             f"a true person's box at stamp {truth.stamp_ns} ns has no size: matching, PCK and OKS need length, width "
@@ -178,7 +181,7 @@ def _match_frame(index: int, prediction: People, truth: People, min_points: int)
         )
     rows, columns = match_people(prediction.keypoints, truth.keypoints, truth.boxes)
     counts = np.full(len(truth), -1) if truth.counts is None else truth.counts
-    asked = (counts < 0) | (counts >= min_points)
+    asked = ((counts < 0) | (counts >= min_points)) & ~np.isnan(truth.keypoints).any(-1).all(-1)
     partner = np.full(len(truth), -1)
     partner[rows] = columns
     found = (partner >= 0)[asked]
@@ -200,11 +203,12 @@ def _match_frame(index: int, prediction: People, truth: People, min_points: int)
     )
 
 
-def _check(people: People, side: str) -> None:
+def _check(people: People) -> None:
+    """Raises InputError for predictions that are not whole: none may be left out."""
     absent = ~np.isfinite(people.keypoints).all((0, 2))
     if absent.any():
         names = ", ".join(name for name, is_absent in zip(KEYPOINTS, absent, strict=True) if is_absent)
         raise InputError(
-            f"a {side} person at stamp {people.stamp_ns} ns lacks keypoints ({names}): all 14 must be there and "
+            f"a predicted person at stamp {people.stamp_ns} ns lacks keypoints ({names}): all 14 must be there and "
             "finite; check joint_names in the recording"
         )

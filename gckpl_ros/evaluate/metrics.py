@@ -1,5 +1,7 @@
 """Keypoint metrics of n people whose predictions and truths are already paired: metres in, metres or fractions out.
 
+Where the truth is NaN it is unknown: such keypoints do not count, in any figure.
+
 Sources: GC-KPL (CVPR 2023) for the matched error; the Waymo Open Dataset's published ``keypoint_metrics.py`` for PCK,
 OKS and PEM; Umeyama (PAMI 1991) for the similarity alignment.
 """
@@ -42,20 +44,34 @@ def distances(predicted: Keypoints, truth: Keypoints) -> Distances:
     return errors
 
 
+def mean_of_known(values: Float[np.ndarray, "..."], axis: int | None = None) -> np.ndarray:
+    """The mean of what is not NaN; NaN where everything is."""
+    known = ~np.isnan(values)
+    count = np.asarray(known.sum(axis), values.dtype)
+    total = np.where(known, values, 0).sum(axis)
+    mean: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return mean
+
+
 def similarity_align(predicted: Keypoints, truth: Keypoints) -> Keypoints:
     """Each prediction after the similarity (s, R, t) that minimises sum_j ||s R y_hat_j + t - y_j||^2 (Umeyama 1991).
 
     R is a proper rotation (no mirror), s >= 0. A prediction whose keypoints all coincide collapses to the truth's mean.
     """
-    mean_predicted, mean_truth = predicted.mean(1, keepdims=True), truth.mean(1, keepdims=True)
-    source = (predicted - mean_predicted).astype(np.float64)
-    target = (truth - mean_truth).astype(np.float64)
+    known = ~np.isnan(truth).any(-1, keepdims=True)
+    count = np.maximum(known.sum(1, keepdims=True), 1).astype(predicted.dtype)
+    mean_predicted, mean_truth = (
+        np.where(known, value, 0).sum(1, keepdims=True) / count for value in (predicted, truth)
+    )
+    whole = (predicted - mean_predicted).astype(np.float64)
+    source = np.where(known, whole, 0)
+    target = np.where(known, truth - mean_truth, 0).astype(np.float64)
     u, singular, vt = np.linalg.svd(np.einsum("nki,nkj->nij", target, source))
     singular[:, 2] *= (sign := np.sign(np.linalg.det(u) * np.linalg.det(vt)))
     u[:, :, 2] *= sign[:, None]
     spread = np.square(source).sum((1, 2))
     scale = singular.sum(1) / np.where(spread > 0, spread, 1.0)
-    aligned: Keypoints = scale[:, None, None] * np.einsum("nij,nkj->nki", u @ vt, source) + mean_truth
+    aligned: Keypoints = scale[:, None, None] * np.einsum("nij,nkj->nki", u @ vt, whole) + mean_truth
     return aligned
 
 
@@ -71,14 +87,17 @@ def matched_distances(predicted: Keypoints, truth: Keypoints) -> Distances:
     GC-KPL's MPJPE_matched, so that swapped left and right cost nothing. Columns follow the truth's keypoints.
     """
     cost = np.linalg.norm(truth[:, :, None] - predicted[:, None], axis=-1)
-    columns = np.array([linear_sum_assignment(person)[1] for person in cost], np.int64).reshape(cost.shape[:2])
-    matched: Distances = np.take_along_axis(cost, columns[:, :, None], axis=2)[:, :, 0]
+    matched: Distances = np.full(cost.shape[:2], np.nan, cost.dtype)
+    for row, person in enumerate(cost):
+        known = np.flatnonzero(~np.isnan(person).any(1))
+        matched[row, known] = person[known][linear_sum_assignment(person[known])]
     return matched
 
 
 def pck(errors: Distances, thresholds: Sequence[float]) -> dict[float, float]:
     """PCK@t: the fraction of keypoints with error <= t; the unit of t is that of ``errors``."""
-    return {t: float((errors <= t).mean()) for t in thresholds}
+    known = errors[~np.isnan(errors)]
+    return {t: float((known <= t).mean()) for t in thresholds}
 
 
 def pck_box(errors: Distances, scales: Float[np.ndarray, " n"]) -> dict[float, float]:
@@ -91,7 +110,7 @@ def pck_auc(errors: Distances, limit: float = AUC_LIMIT_M) -> float:
 
     In closed form (PCK is a step function of t): mean(max(0, 1 - error / limit)).
     """
-    return float(np.clip(1 - errors / limit, 0, None).mean())
+    return float(mean_of_known(np.clip(1 - errors / limit, 0, None)))
 
 
 def box_scale(sizes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
@@ -103,7 +122,7 @@ def box_scale(sizes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
 def oks(errors: Distances, scales: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Object keypoint similarity of each person: mean_j exp(-d_j^2 / (2 (s k_j)^2)), s the box scale, k per joint."""
     per_joint = np.exp(-0.5 * np.square(errors / (scales[:, None] * OKS_SCALES)))
-    similarity: Float[np.ndarray, " n"] = per_joint.mean(1)
+    similarity: Float[np.ndarray, " n"] = mean_of_known(per_joint, 1)
     return similarity
 
 
@@ -120,8 +139,9 @@ def pem(errors: Distances, unmatched: int) -> float:
     Matched errors are capped at the penalty, as in Waymo's code: a bad guess costs no more than none.
     """
     unmatched_keypoints = unmatched * errors.shape[1]
-    total = np.minimum(errors, PEM_PENALTY_M).sum() + PEM_PENALTY_M * unmatched_keypoints
-    return float(total / max(errors.size + unmatched_keypoints, 1))
+    known = errors[~np.isnan(errors)]
+    total = np.minimum(known, PEM_PENALTY_M).sum() + PEM_PENALTY_M * unmatched_keypoints
+    return float(total / max(known.size + unmatched_keypoints, 1))
 
 
 # One table for a batch of people whose predictions and truths are paired: for training and for model cards.
@@ -163,7 +183,7 @@ class Errors:
     def summary(self) -> dict[str, int | float]:
         """The number of people and their three mean errors (m)."""
         means = {"mpjpe": self.plain, "pa_mpjpe": self.aligned, "mpjpe_matched": self.matched}
-        return {"people": len(self)} | {name: float(distances.mean()) for name, distances in means.items()}
+        return {"people": len(self)} | {name: float(mean_of_known(distances)) for name, distances in means.items()}
 
 
 def keypoint_table(
@@ -187,9 +207,16 @@ def error_table(errors: Errors) -> dict[str, Any]:
         **errors.summary(),
         "pck": {f"{t:g}": value for t, value in metrics.pck(errors.plain, metrics.PCK_THRESHOLDS_M).items()},
         "auc": metrics.pck_auc(errors.plain),
-        "per_joint": dict(zip(KEYPOINTS, errors.plain.mean(0).tolist(), strict=True)),
-        "per_group": {group: float(errors.plain[:, list(indices)].mean()) for group, indices in GROUPS.items()},
+        "per_joint": dict(zip(KEYPOINTS, map(_or_none, mean_of_known(errors.plain, 0)), strict=True)),
+        "per_group": {
+            group: _or_none(mean_of_known(errors.plain[:, list(indices)])) for group, indices in GROUPS.items()
+        },
     }
+
+
+def _or_none(value: np.ndarray | np.floating[Any]) -> float | None:
+    """As JSON knows it: NaN, of what nobody knows, is none."""
+    return None if np.isnan(value) else float(value)
 
 
 def by_bins(
@@ -228,8 +255,9 @@ def reliability(
     bins: int = NUM_BINS,
 ) -> Reliability:
     """Mean confidence against the fraction of keypoints with error < ``within`` (m), bin by bin of confidence."""
-    confidence = np.clip(confidence.astype(np.float64).ravel(), 0, 1)
-    correct = errors.ravel() < within
+    known = ~np.isnan(errors)
+    confidence = np.clip(confidence[known].astype(np.float64), 0, 1)
+    correct = errors[known] < within
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     counts = np.bincount(index, minlength=bins)
     filled = counts > 0

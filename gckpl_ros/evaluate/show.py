@@ -152,7 +152,8 @@ def _pck_curve(errors: Errors, auc: float) -> Figure:
     thresholds = np.linspace(0, _CURVE_LIMIT_CM, 301)
     curves = {"named keypoints": (errors.plain, _RIGHT), "matched": (errors.matched, _SECOND)}
     for label, (distances, colour) in curves.items():
-        share = np.searchsorted(np.sort(distances, axis=None), thresholds / 100, side="right") / distances.size
+        known = np.sort(distances[~np.isnan(distances)])
+        share = np.searchsorted(known, thresholds / 100, side="right") / known.size
         axes.plot(thresholds, share * 100, color=colour, linewidth=2.2, label=label)
     axes.set(xlim=(0, _CURVE_LIMIT_CM), ylim=(0, 102))
     legend_title = f"AUC to 20 cm: {auc * 100:.1f} %"

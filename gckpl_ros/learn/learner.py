@@ -105,10 +105,12 @@ class Learner:
         return losses
 
     def _rehearse(self, batch: PersonBatch) -> Tensor:
-        said, truth = self.network(*batch.inputs), batch.required("keypoints")
-        keypoints = keypoint_loss(said.steps, truth)
-        parts = segmentation_loss(said.part_logits, batch.required("parts"), batch.mask)
-        sure = confidence_loss(said.confidence_logit, said.keypoints, truth)
+        """Stage I's losses, of what is known: labels may miss keypoints, or the parts of points."""
+        said, truth, known = self.network(*batch.inputs), batch.required("keypoints"), batch.keypoint_mask
+        keypoints = keypoint_loss(said.steps, truth, known)
+        unlabelled = said.part_logits.new_zeros(())
+        parts = unlabelled if batch.parts is None else segmentation_loss(said.part_logits, batch.parts, batch.mask)
+        sure = confidence_loss(said.confidence_logit, said.keypoints, truth, known)
         return stage1_loss(keypoints, parts) + sure
 
     def _descend(self, loss: Tensor, rate: float) -> None:
@@ -136,4 +138,5 @@ def _deep_teacher_loss(pairs: PersonBatch, said: Prediction) -> Tensor:
     """The teacher's loss, mean over the network's layers (deep supervision, as in Stage I)."""
     frames = pairs.flat()
     keypoints, confidence = frames.required("keypoints"), frames.required("confidence")
-    return torch.stack([teacher_loss(layer, keypoints, confidence) for layer in said.steps]).mean()
+    known = frames.keypoint_mask
+    return torch.stack([teacher_loss(layer, keypoints, confidence, known) for layer in said.steps]).mean()

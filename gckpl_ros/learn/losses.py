@@ -12,9 +12,18 @@ from gckpl_ros.skeleton import LIMBS, MIRROR
 # The losses of Stage I, where the truth is known: L_kp and L_seg of GC-KPL (CVPR 2023, section 3.1), masked.
 
 
-def keypoint_loss(predicted: Float[Tensor, "*l b k 3"], truth: Float[Tensor, "b k 3"]) -> Float[Tensor, ""]:
-    """L_kp: Euclidean error in metres, summed over a person's keypoints, mean over people (and layers)."""
+def keypoint_loss(
+    predicted: Float[Tensor, "*l b k 3"], truth: Float[Tensor, "b k 3"], known: Bool[Tensor, "b k"] | None = None
+) -> Float[Tensor, ""]:
+    """L_kp: Euclidean error in metres, summed over a person's known keypoints, mean over people (and layers).
+
+    ``known`` None: all are. What the truth holds elsewhere, NaN too, does not matter.
+    """
+    if known is not None:
+        truth = truth.masked_fill(~known[..., None], 0.0)
     error: Tensor = (predicted - truth).norm(dim=-1)
+    if known is not None:
+        error = error * known
     return error.sum(-1).mean()
 
 
@@ -32,10 +41,18 @@ def confidence_loss(
     logits: Float[Tensor, "b k"],
     predicted: Float[Tensor, "b k 3"],
     truth: Float[Tensor, "b k 3"],
+    known: Bool[Tensor, "b k"] | None = None,
     within_m: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of "this keypoint lies within ``within_m`` metres of the truth"; trains the logits only."""
+    """Binary cross-entropy of "this keypoint lies within ``within_m`` metres of the truth"; trains the logits only.
+
+    The mean of the known ones; 0 where none is.
+    """
     hit = ((predicted - truth).norm(dim=-1) < within_m).detach()
+    if known is not None:
+        if not known.any():
+            return logits.sum() * 0.0
+        logits, hit = logits[known], hit[known]
     return functional.binary_cross_entropy_with_logits(logits, hit.to(logits.dtype))
 
 
@@ -72,11 +89,17 @@ def left_right_loss(keypoints: Float[Tensor, "b 14 3"]) -> Float[Tensor, ""]:
 
 
 def teacher_loss(
-    keypoints: Float[Tensor, "b 14 3"], teacher: Float[Tensor, "b 14 3"], confidence: Float[Tensor, "b 14"]
+    keypoints: Float[Tensor, "b 14 3"],
+    teacher: Float[Tensor, "b 14 3"],
+    confidence: Float[Tensor, "b 14"],
+    known: Bool[Tensor, "b 14"] | None = None,
 ) -> Float[Tensor, ""]:
     """1/J sum_j c_j |y_j - y'_j|, m, mean over people: agreement with a teacher as far as it is sure (c in 0..1).
 
-    The teacher is the network's moving average of weights (mean teacher, NeurIPS 2017); nothing is learnt by it.
+    Of the J keypoints that are ``known``; None: all. The teacher is the network's moving average of weights (mean
+    teacher, NeurIPS 2017); nothing is learnt by it.
     """
+    if known is not None:
+        keypoints, teacher, confidence = keypoints[known], teacher[known], confidence[known]
     distance: Tensor = (keypoints - teacher.detach()).norm(dim=-1) * confidence.detach()
     return distance.sum() / max(distance.numel(), 1)

@@ -102,5 +102,7 @@ def _terms(
         "symmetry": lambda: symmetry_loss(keypoints, points, mask, parts, share, options.bandwidth_m),
         "joint_to_part": lambda: joint_to_part_loss(keypoints, points, mask, parts),
         "segmentation": lambda: segmentation_loss(part_logits, mask, parts),
-        "teacher": lambda: teacher_loss(keypoints, here.required("keypoints"), here.required("confidence")),
+        "teacher": lambda: teacher_loss(
+            keypoints, here.required("keypoints"), here.required("confidence"), here.keypoint_mask
+        ),
     }

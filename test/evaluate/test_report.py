@@ -123,8 +123,33 @@ def test_truth_boxes_need_a_size():
         evaluate([_people(0, (NEAR,), (1,))], [_people(0, (NEAR,), (1,), size=(0.5, 0.0, 1.8))])
 
 
-def test_absent_keypoints_are_named():
-    truth = _people(0, (NEAR,), (1,))
-    truth.keypoints[0, 3, 1] = np.nan
-    with pytest.raises(InputError, match=r"true person at stamp 0 ns lacks keypoints \(left_wrist\)"):
-        evaluate([_people(0, (NEAR,), (1,))], [truth])
+def test_a_prediction_must_be_whole():
+    prediction = _people(0, (NEAR,), (1,))
+    prediction.keypoints[0, 3, 1] = np.nan
+    with pytest.raises(InputError, match=r"predicted person at stamp 0 ns lacks keypoints \(left_wrist\)"):
+        evaluate([prediction], [_people(0, (NEAR,), (1,))])
+
+
+def test_unknown_keypoints_of_the_truth_do_not_count():
+    """Nothing is said of the worst keypoint's truth: the other 13 make all figures."""
+    truth, prediction = _people(0, (NEAR,), (1,)), _people(0, (NEAR,), (1,))
+    prediction.keypoints[:] = truth.keypoints + np.float32([0, 0, 0.06])
+    prediction.keypoints[0, 3] = truth.keypoints[0, 3] + np.float32([0.5, 0, 0])
+    truth.keypoints[0, 3] = np.nan
+    report = evaluate([prediction], [truth])
+    figures = report.figures["keypoints"]
+    assert figures["mpjpe"] == pytest.approx(0.06, abs=1e-5) and figures["pa_mpjpe"] == pytest.approx(0, abs=1e-5)
+    assert figures["mpjpe_matched"] == pytest.approx(0.06, abs=1e-5)
+    assert figures["pck"]["0.05"] == 0 and figures["pck"]["0.1"] == 1
+    assert figures["auc"] == pytest.approx(1 - 0.06 / 0.2, abs=1e-4)
+    assert figures["per_joint"]["left_wrist"] is None
+    assert sum(report.figures["calibration"]["counts"]) == 13
+    assert report.figures["people"]["pem"] == pytest.approx(0.06, abs=1e-5)
+    json.dumps(report.figures, allow_nan=False)
+
+
+def test_who_has_no_known_keypoint_is_neither_asked_for_nor_punished():
+    truth, prediction = _people(0, (NEAR, FAR), (1, 2)), _people(0, (NEAR, FAR), (1, 2))
+    truth.keypoints[1] = np.nan
+    people = evaluate([prediction], [truth]).figures["people"]
+    assert [people[key] for key in ("true", "found", "missed", "invented")] == [1, 1, 0, 0]

@@ -1,6 +1,7 @@
 """The learner: it learns, leaves what it was given alone, survives what is not finite, and goes on where it stopped."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,3 +97,19 @@ def test_it_goes_on_where_it_stopped(network: KeypointNetwork) -> None:
     for _ in range(2):
         second.step(some_pairs(), some_replay())
     assert same(values(whole.averaged), values(second.averaged)) and second.step_count == 4
+
+
+def test_labels_may_miss_keypoints_and_parts(network: KeypointNetwork) -> None:
+    """What is masked does not matter, be it NaN; without part labels only keypoints are learnt."""
+    whole, known = some_replay(), torch.rand(B, 14, generator=torch.Generator().manual_seed(5)) < 0.5
+    truth = whole.required("keypoints")
+    learners = []
+    for rubbish in (torch.nan, 3.0):
+        filled = truth.masked_fill(~known[..., None], rubbish)
+        learners.append(Learner(network, CONFIG))
+        losses = learners[-1].step(None, replace(whole, keypoints=filled, keypoint_mask=known, parts=None))
+        assert 0 < losses["total"] < float("inf")
+    assert same(*(values(learner.network) for learner in learners)) and learners[0].step_count == 1
+    before = {name: value.clone() for name, value in network.named_parameters() if name.startswith("parts")}
+    after = dict(learners[0].network.named_parameters())
+    assert before and all(after[name].equal(value) for name, value in before.items()), "no loss speaks of parts"

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
+from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss, teacher_loss
 
 
 def test_keypoint_loss_is_the_summed_distance() -> None:
@@ -44,3 +44,43 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(keypoint_loss, (predicted, truth))
     logits, labels = torch.randn(2, 5, 15, dtype=torch.float64, requires_grad=True), torch.randint(15, (2, 5))
     assert torch.autograd.gradcheck(segmentation_loss, (logits, labels, torch.rand(2, 5) > 0.3))
+
+
+def test_unknown_keypoints_do_not_count() -> None:
+    """Known are one keypoint 5 m off in the first person, two of 1 m and 2 m in the second; the rest is NaN."""
+    truth, known = torch.full((2, 14, 3), torch.nan), torch.zeros(2, 14, dtype=torch.bool)
+    predicted = torch.zeros(2, 14, 3)
+    for person, keypoint, place in ((0, 3, [3.0, 4.0, 0.0]), (1, 0, [0.0, 0.0, 1.0]), (1, 7, [2.0, 0.0, 0.0])):
+        truth[person, keypoint], known[person, keypoint] = torch.tensor(place), True
+    assert keypoint_loss(predicted, truth, known).item() == pytest.approx((5 + 1 + 2) / 2)
+    sure = torch.ones(2, 14)
+    assert teacher_loss(predicted, truth, sure, known).item() == pytest.approx((5 + 1 + 2) / 3)
+    logits = torch.full((2, 14), math.log(3))
+    assert confidence_loss(logits, predicted, truth, known).item() == pytest.approx(-math.log(0.25))
+    nothing = torch.zeros_like(known)
+    assert keypoint_loss(predicted, truth, nothing).item() == confidence_loss(logits, predicted, truth, nothing) == 0
+
+
+def test_what_is_unknown_never_reaches_a_gradient() -> None:
+    g = torch.Generator().manual_seed(0)
+    known = torch.rand(3, 14, generator=g) < 0.6
+    truth = torch.randn(3, 14, 3, generator=g).masked_fill(~known[..., None], torch.nan)
+    predicted = torch.randn(2, 3, 14, 3, generator=g, requires_grad=True)
+    logits = torch.randn(3, 14, generator=g, requires_grad=True)
+    loss = keypoint_loss(predicted, truth, known) + teacher_loss(predicted[0], truth, torch.ones(3, 14), known)
+    (loss + confidence_loss(logits, predicted[1], truth, known)).backward()
+    assert predicted.grad is not None and logits.grad is not None
+    for gradient in (*predicted.grad, logits.grad):
+        assert bool(gradient.isfinite().all()) and bool(gradient[known].any()) and not gradient[~known].any()
+
+
+def test_a_whole_mask_changes_nothing() -> None:
+    g = torch.Generator().manual_seed(1)
+    predicted, truth, sure = torch.randn(5, 14, 3, generator=g), torch.randn(5, 14, 3, generator=g), torch.rand(5, 14)
+    known = torch.ones(5, 14, dtype=torch.bool)
+    for loss in (
+        lambda mask: keypoint_loss(predicted, truth, mask),
+        lambda mask: teacher_loss(predicted, truth, sure, mask),
+        lambda mask: confidence_loss(sure, predicted, truth, mask),
+    ):
+        torch.testing.assert_close(loss(known), loss(None))

@@ -64,9 +64,20 @@ def test_crop_files_come_back_as_they_were(tmp_path: Path, people: PersonBatch) 
         torch.testing.assert_close(back.required(name), people.required(name))
 
 
+def test_crop_files_may_miss_keypoints_and_parts(tmp_path: Path, people: PersonBatch) -> None:
+    """Those of the mask, and those that are NaN, are unknown."""
+    known, keypoints = torch.ones(people.keypoints.shape[:-1], dtype=torch.bool), people.keypoints.clone()
+    known[0, 1, 2], keypoints[3, 0, 5, 1] = False, torch.nan
+    save_crops(tmp_path / "crops.npz", replace(people, parts=None, keypoints=keypoints, keypoint_mask=known))
+    back = load_labelled(tmp_path / "crops.npz")
+    assert back.parts is None and (~back.required("keypoint_mask")).nonzero().tolist() == [[0, 1, 2], [3, 0, 5]]
+    run = Finetune(FinetuneConfig(steps=1, out=tmp_path / "run", batch_size=4, device="cpu"), back, TokenNetwork(TINY))
+    assert 0 < run.train_step()["total"] < float("inf")
+
+
 def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: PersonBatch) -> None:
     save_crops(tmp_path / "crops.npz", unlabelled(people))
-    with pytest.raises(InputError, match="no keypoints and no labels"):
+    with pytest.raises(InputError, match="no keypoints"):
         load_labelled(tmp_path / "crops.npz")
     bad = {key: np.zeros((2, 3, 4)) for key in ("points", "mask", "views", "origins")}
     save_arrays(tmp_path / "bad.npz", **bad)

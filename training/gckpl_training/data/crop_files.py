@@ -1,10 +1,12 @@
 """Crop sequences on disk (.npz): tracklets as the network takes them, with labels where they are known.
 
 Arrays: points (b, t, n, 3) m in float16, mask (b, t, n), views (b, t, 3), origins (b, t, 3), dt_s (b, t) where known;
-and for fine-tuning labels (b, t, n) and keypoints (b, t, 14, 3) m, relative to each frame's origin. See
-gckpl_ros.batch for the frames.
+and for fine-tuning keypoints (b, t, 14, 3) m, relative to each frame's origin, keypoint_mask (b, t, 14) where some are
+unknown (NaN is too), and labels (b, t, n), the body part of each point, where there are such. See gckpl_ros.batch for
+the frames.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ _KEPT: Final[dict[str, tuple[str, Any, tuple[int | str, ...]]]] = {
     "dt_s": ("dt_s", np.float32, ()),
     "parts": ("labels", np.uint8, ("n",)),
     "keypoints": ("keypoints", np.float32, (14, 3)),
+    "keypoint_mask": ("keypoint_mask", np.bool_, (14,)),
 }
 _NEEDED: Final = ("points", "mask", "views", "origins")
 _READ_AS: Final[dict[Any, Any]] = {np.float16: np.float32, np.uint8: np.int64}
@@ -46,14 +49,22 @@ def load_crops(path: Path) -> PersonBatch:
     data = load_arrays(path, *(name for name, _, _ in fields.values()))
     _check(path, data)
     arrays = {field: data[name].astype(_READ_AS.get(dtype, dtype)) for field, (name, dtype, _) in fields.items()}
-    return PersonBatch(**{field: torch.from_numpy(array) for field, array in arrays.items()})
+    return _masked(PersonBatch(**{field: torch.from_numpy(array) for field, array in arrays.items()}))
 
 
 def load_labelled(path: Path) -> PersonBatch:
-    """Crop sequences with labels; raises InputError when it has none."""
-    if missing := {"labels", "keypoints"} - set(array_names(path)):
-        raise InputError(f"{path} has no {' and no '.join(sorted(missing))}: fine-tuning needs labelled crops")
+    """Crop sequences with keypoints, some perhaps unknown; raises InputError when it has none."""
+    if "keypoints" not in array_names(path):
+        raise InputError(f"{path} has no keypoints: fine-tuning needs labelled crops")
     return load_crops(path)
+
+
+def _masked(people: PersonBatch) -> PersonBatch:
+    """Keypoints that are not finite are unknown."""
+    if people.keypoints is None or bool((finite := people.keypoints.isfinite().all(-1)).all()):
+        return people
+    known = finite if people.keypoint_mask is None else finite & people.keypoint_mask
+    return replace(people, keypoint_mask=known)
 
 
 def _check(path: Path, data: dict[str, np.ndarray]) -> None:
