@@ -13,7 +13,7 @@ import torch
 from gckpl_ros import cli
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.learner import LearnerConfig
@@ -95,7 +95,9 @@ def test_it_learns_from_crops_and_keeps_the_labels_it_took(tmp_path: Path, start
         *(people_file, labels_file, "config.json", "tensorboard"),
         *("last.pt", "last.safetensors", "final.safetensors"),
     }
-    before, after = (list(load_network(path).parameters()) for path in (start, tmp_path / "run/final.safetensors"))
+    began, trained = (load_network(path) for path in (start, tmp_path / "run/final.safetensors"))
+    assert trained.origin.metadata["trained_from"] == fingerprint(began)
+    before, after = (list(network.parameters()) for network in (began, trained))
     assert any(not a.equal(b) for a, b in zip(before, after, strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gckpl_ros.batch import PersonBatch
-from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig
@@ -49,7 +49,7 @@ class Finetune(Run):
         self.batch = labelled_crops(people.rows(torch.arange(config.people or len(people)))).to(self.device)
         if start is None:
             start = TokenNetwork() if config.weights == "random" else load_network(config.weights)
-        self._start = key(start)
+        self._start, self._trained_from = key(start), fingerprint(start)
         self.learner = Learner(start.to(self.device), config.learner)
         self.averaged = self.learner.averaged
         self.generators["batches"] = generator = torch.Generator(self.device).manual_seed(config.seed)
@@ -62,7 +62,7 @@ class Finetune(Run):
 
     def write(self, path: Path) -> None:
         """Write the averaged network."""
-        save_network(path, self.averaged, self.provenance())
+        save_network(path, self.averaged, self.provenance() | {"trained_from": self._trained_from})
 
     @cached_property
     def made_of(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.fit import BodyFit, FitConfig, Fitted
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import load_network, save_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig, pair_batches
 from gckpl_ros.learn.stage2_loss import LossWeights
@@ -149,7 +149,7 @@ class Stage2(Run):
     def __init__(self, config: Stage2Config, people: PseudoLabelled | None, start: KeypointNetwork) -> None:
         """Without anybody to learn from it learns from crops as in Stage I alone: the control."""
         super().__init__(config)
-        self.people, self._start = people, key(start)
+        self.people, self._start, self._trained_from = people, key(start), fingerprint(start)
         self.learner = Learner(start.to(self.device), config.learner)
         self.averaged = self.learner.averaged
         self.source = CropSource(config.crops, config.seed + 1, self.device, split="train")
@@ -177,7 +177,7 @@ class Stage2(Run):
 
     def write(self, path: Path) -> None:
         """Write the averaged network."""
-        save_network(path, self.averaged, self.provenance())
+        save_network(path, self.averaged, self.provenance() | {"trained_from": self._trained_from})
 
     @cached_property
     def made_of(self) -> dict[str, Any]:
