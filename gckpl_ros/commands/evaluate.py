@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,7 @@ from tyro.conf import Positional, arg
 from gckpl_ros.config import CropConfig
 from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import Report, evaluate
-from gckpl_ros.evaluate.show import plots, tables
+from gckpl_ros.evaluate.show import tables
 from gckpl_ros.files import atomic_write, write_file
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
@@ -39,6 +40,8 @@ def main(
     out: Annotated[Path | None, arg(help="Folder for evaluation.json and the plots.")] = None,
 ) -> None:
     """Measure the skeletons of a replayed recording against true ones: errors, detection, identities, calibration."""
+    if out is not None:
+        import_module("gckpl_ros.evaluate.plots")  # what it lacks is told before the work
     report = measure(bag, truth, truth_bag, predictions, cloud, tolerance_ms, min_points)
     console = Console()
     console.print(tables(report))
@@ -67,6 +70,8 @@ def measure(
 
 def write(report: Report, folder: Path) -> None:
     """Write evaluation.json and the plots (PNG) into a folder; raises InputError where that cannot be."""
+    from gckpl_ros.evaluate.plots import plots
+
     mend = "name another folder with --out"
     for name, figure in plots(report).items():
         with atomic_write(folder / f"{name}.png", mend) as beside:

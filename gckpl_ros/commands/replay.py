@@ -1,7 +1,7 @@
 """The command `gckpl replay`: a recording with clouds in, a recording with skeletons out."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,8 @@ from gckpl_ros.io.live.interface import NO_DETECTIONS, resolve
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
 from gckpl_ros.io.recording.replay import replay
-from gckpl_ros.io.recording.summary import table
+from gckpl_ros.io.recording.summary import Summary, table
+from gckpl_ros.runner import Sink
 
 if TYPE_CHECKING:
     from gckpl_ros.view.rerun_view import RerunView
@@ -48,6 +49,9 @@ def main(
     ] = (),
     include_cloud: Annotated[bool, tyro.conf.arg(help="copy the clouds and transforms into the output")] = False,
     viz: Annotated[bool, tyro.conf.arg(help="show everything in rerun while it runs")] = False,
+    report: Annotated[
+        Path | None, tyro.conf.arg(metavar="FOLDER", help="write a report with pictures (needs the extra [report])")
+    ] = None,
     summary: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json", help="write the summary as JSON too")] = None,
     save_weights: Annotated[
         Path | None, tyro.conf.arg(metavar="FILE.safetensors", help="write the weights learnt with adapt.enabled")
@@ -58,18 +62,31 @@ def main(
     settings = load_config(config, [*overrides, *_inputs(topic, detections, classes, tolerance_ms)])
     _check(source, topic, detections)
     with ExitStack() as stack:
+        sinks: list[Sink] = [stack.enter_context(_rerun())] if viz else []
+        draw = _report(source, sinks) if report else None
         result = replay(
             source,
             out,
             settings,
             include_cloud,
-            [stack.enter_context(_rerun())] if viz else (),
+            sinks,
             progress=lambda records, total: track(records, "replaying", total, console=console),
             save_weights=save_weights,
         )
     Console().print(table(result))
+    if draw and report:
+        Console().print(f"report: {draw(report, result).resolve()}", soft_wrap=True)
     if summary:
         write_file(summary, json.dumps(result.to_dict(), indent=2) + "\n", mend="name another file with --summary")
+
+
+def _report(source: Path, sinks: list[Sink]) -> Callable[[Path, Summary], Path]:
+    """What draws the report once all is replayed; keeps the frames for it as one more sink."""
+    from gckpl_ros.commands.report import Scenes, report
+
+    scenes = Scenes(source)
+    sinks.append(scenes)
+    return lambda folder, result: report(folder, scenes, result)
 
 
 def _rerun() -> "RerunView":

@@ -5,10 +5,10 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8, UInt32
-from PIL import Image, ImageDraw, ImageFont
 
 from gckpl_ros.geometry import turned
 from gckpl_ros.view.palette import RGB, Theme
+from gckpl_ros.view.pillow import Image, ImageDraw, ImageFont
 
 # Cameras: where a point of the cloud lies in the picture. World z up; camera x right, y down, z into the picture.
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float32
-from PIL import Image
 
 from gckpl_ros.errors import InputError
 from gckpl_ros.geometry import points_in_boxes
@@ -24,6 +23,7 @@ from gckpl_ros.view.canvas import (
     perspective,
 )
 from gckpl_ros.view.palette import DARK, RGB, Theme, as_array, mix
+from gckpl_ros.view.pillow import Image
 from gckpl_ros.view.scene import Scene, enlarged, extent, heading_deg, trails
 
 RINGS_M = (5, 10, 15, 20, 25)

@@ -11,7 +11,6 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-from PIL import Image
 
 from gckpl_ros.files import write_file
 from gckpl_ros.view.palette import DARK
@@ -26,6 +25,7 @@ from gckpl_ros.view.pictures import (
     picture,
     seconds,
 )
+from gckpl_ros.view.pillow import Image
 from gckpl_ros.view.scene import Scene, trails
 
 # The report's figures as HTML: cards, bars, and the tables of stages, of what was dropped, and of commands.

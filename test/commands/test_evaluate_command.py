@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from gckpl_ros import cli
 from gckpl_ros.commands.evaluate import main, measure, write
 from gckpl_ros.errors import InputError
-from gckpl_ros.evaluate.show import plots
+from gckpl_ros.evaluate.plots import plots
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
 from gckpl_ros.io.recording.bag import BagWriter

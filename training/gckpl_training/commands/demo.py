@@ -1,23 +1,29 @@
 """The command `gckpl demo`: a simulated street, replayed, measured against its truth, and shown in a report."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Final
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 
+from gckpl_ros.commands.report import Scenes, report
 from gckpl_ros.config import load_config
 from gckpl_ros.errors import InputError
-from gckpl_ros.evaluate.matching import People
-from gckpl_ros.evaluate.report import evaluate
-from gckpl_ros.view.report import write_report
+from gckpl_ros.io.recording.bag import Record
+from gckpl_ros.io.recording.replay import replay
+from gckpl_ros.runner import Sink
+from gckpl_ros.view.rerun_view import RerunView
 from gckpl_training.street.recording import write_street
-from gckpl_training.street.report import replay_scenes, summarise, with_truth
 
-MIN_POINTS = 8  # people with fewer returns need not be found
+TITLE: Final = "People in a simulated street"
+LEAD: Final = (
+    "A LiDAR drives through a simulated street where people walk, stand, wave and crouch. Its clouds were recorded, "
+    "replayed through detection, keypoint network and tracker as a robot would run them, and compared with the truth."
+)
 
 
 def main(
@@ -38,13 +44,17 @@ def main(
     street, skeletons = out / "street.mcap", out / "skeletons.mcap"
     with _step(console, "simulate"):
         write_street(street, seconds=seconds, seed=seed)
-    with _step(console, "replay"):
-        scenes, replayed = replay_scenes(street, skeletons, settings, console, viz)
-    with _step(console, "measure"):
-        scenes, truths = with_truth(scenes, street)
-        report = evaluate([People.of(scene.frame) for scene in scenes], truths, min_points=MIN_POINTS)
-    with _step(console, "draw"):
-        page = write_report(out, scenes, summarise(replayed, report, scenes, street, skeletons))
+    scenes = Scenes(street)
+    with _step(console, "replay"), ExitStack() as stack:
+        bar = stack.enter_context(Progress(console=console, transient=True))
+        sinks: list[Sink] = [scenes, *([stack.enter_context(RerunView(spawn=True))] if viz else [])]
+
+        def progress(records: Iterable[Record], total: int) -> Iterable[Record]:
+            return bar.track(records, total, description="replaying")
+
+        replayed = replay(street, skeletons, settings, sinks=sinks, progress=progress)
+    with _step(console, "report"):
+        page = report(out, scenes, replayed, TITLE, LEAD)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""What the demo makes of a recording with truth, without simulation and network: both are tested where they are."""
+"""What the report says of a replayed recording, without simulation and network: both are tested where they are."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 from gckpl_ros.adapt import NoAdapter
-from gckpl_ros.evaluate.matching import People
-from gckpl_ros.evaluate.report import evaluate
+from gckpl_ros.commands.report import MOST_SCENES, TRUTH, Scenes, report, summarise
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.summary import Summary
-from gckpl_ros.types import Boxes, Cloud, Frame, Skeletons, Tracks, TrackState
+from gckpl_ros.types import Boxes, Cloud, Frame, Sample, Skeletons, Tracks, TrackState
 from gckpl_ros.view.scene import Scene
-from gckpl_training.street.report import TRUTH, summarise, with_truth
 
 SPEED = 0.5  # metres by which the sensor advances per frame
 
@@ -59,19 +57,30 @@ def street(tmp_path: Path) -> Path:
     return path
 
 
+def kept(scenes: list[Scene], source: Path) -> Scenes:
+    """What is kept of a replay."""
+    sink = Scenes(source)
+    for scene in scenes:
+        sink.write(Sample(scene.cloud), scene.frame)
+    return sink
+
+
+def replayed(people: int = 3) -> Summary:
+    return Summary("street.mcap", "skeletons.mcap", "/lidar/points", 3, 3, people, 1, {}, {}, {}, NoAdapter().status)
+
+
 def test_scenes_get_the_truth_of_their_stamp_and_the_sensors_place(scenes: list[Scene], street: Path) -> None:
-    told, truths = with_truth(scenes, street)
-    assert [scene.truth is not None for scene in told] == [True, True, False]
-    np.testing.assert_allclose(told[1].truth, frame(1).tracks.skeletons.keypoints, atol=1e-6)
-    np.testing.assert_allclose(told[1].T_fixed_cloud[:3, 3], (SPEED, 0, 1.8))
-    assert [truth.counts.tolist() for truth in truths] == [[20], [20]]
+    sink = kept(scenes, street)
+    assert [scene.truth is not None for scene in sink.scenes] == [True, True, False]
+    np.testing.assert_allclose(sink.scenes[1].truth, frame(1).tracks.skeletons.keypoints, atol=1e-6)
+    np.testing.assert_allclose(sink.scenes[1].T_fixed_cloud[:3, 3], (SPEED, 0, 1.8))
+    assert sink.scenes[2].T_fixed_cloud is None, "the recording does not know where the sensor was then"
+    assert [truth.counts.tolist() for truth in sink.true] == [[20], [20]]
 
 
 def test_report_says_what_was_measured(scenes: list[Scene], street: Path) -> None:
-    told, truths = with_truth(scenes, street)
-    report = evaluate([People.of(scene.frame) for scene in told], truths)
-    replayed = Summary("street.mcap", "skeletons.mcap", "/lidar/points", 3, 3, 3, 1, {}, {}, {}, NoAdapter().status)
-    summary = summarise(replayed, report, told, street, street.with_name("skeletons.mcap"))
+    sink = kept(scenes, street)
+    summary = summarise(replayed(), sink.evaluation(), sink.scenes, "title", "lead")
     figures = {figure.label: figure.value for figure in summary.figures}
     assert figures["MPJPE"] == "4.0 cm"
     assert figures["PCK at 10 cm"] == "100 %"
@@ -80,14 +89,32 @@ def test_report_says_what_was_measured(scenes: list[Scene], street: Path) -> Non
     assert figures["Frames per second"] == "20.0"
     assert summary.charts["Error by keypoint, cm"]["nose"] == pytest.approx(4.0, abs=1e-4)
     assert any(command.startswith("gckpl replay") for _, command in summary.commands)
+    assert any(command.startswith("gckpl evaluate") for _, command in summary.commands)
 
 
 def test_report_without_anybody_found_still_speaks(scenes: list[Scene], street: Path) -> None:
-    told, truths = with_truth(scenes, street)
-    nobody = [replace(scene, frame=replace(scene.frame, tracks=Tracks.empty())) for scene in told]
-    report = evaluate([People.of(scene.frame) for scene in nobody], truths)
-    summary = summarise(
-        Summary("a", "b", "/c", 3, 3, 0, 0, {}, {}, {}, NoAdapter().status), report, nobody, street, street
-    )
+    nobody = [replace(scene, frame=replace(scene.frame, tracks=Tracks.empty())) for scene in scenes]
+    sink = kept(nobody, street)
+    summary = summarise(replayed(0), sink.evaluation(), nobody, "title", "lead")
     assert {figure.label: figure.value for figure in summary.figures}["Detection recall"] == "0 %"
     assert summary.charts == {}
+
+
+def test_report_of_a_recording_without_truth_has_no_accuracy(scenes: list[Scene], tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "real.mcap", {"/tf": "tf2_msgs/msg/TFMessage"}) as writer:
+        writer.write("/tf", 0, writer.types["tf2_msgs/msg/TFMessage"](transforms=[]))
+    sink = kept(scenes, tmp_path / "real.mcap")
+    assert sink.evaluation() is None
+    summary = summarise(replayed(), None, sink.scenes, "title", "lead")
+    labels = [figure.label for figure in summary.figures]
+    assert labels == ["Frames", "Frames per second", "People per frame", "Different ids"]
+    assert summary.charts == {} and not any("evaluate" in command for _, command in summary.commands)
+    page = report(tmp_path / "report", sink, replayed())
+    assert "People in street.mcap" in page.read_text() and page.with_name("animation.webp").exists()
+
+
+def test_the_pictures_of_a_long_recording_are_thinned(scenes: list[Scene], street: Path) -> None:
+    long = [replace(scenes[0], cloud=replace(scenes[0].cloud, stamp_ns=i)) for i in range(2 * MOST_SCENES)]
+    sink = kept(long, street)
+    assert [scene.cloud.stamp_ns for scene in sink.scenes] == list(range(0, 2 * MOST_SCENES, 2))
+    assert len(sink.found) == 2 * MOST_SCENES
