@@ -140,9 +140,9 @@ def _ring_label(canvas: Canvas, ring: Float32[np.ndarray, "n 3"], text: str) -> 
 def _cloud(canvas: Canvas, scene: Scene) -> None:
     points, theme = scene.cloud.points, canvas.theme
     colours = theme.heights(points[:, 2] - np.float32(scene.ground))
-    owners = scene.owners
-    for row, identity in enumerate(scene.frame.tracks.ids.tolist()):
-        colours[owners == row] = mix(theme.track(identity), theme.high, 0.25)
+    owners = np.where(np.isin(scene.owners, scene.visible_rows()), scene.owners, -1)
+    for row in scene.visible_rows():
+        colours[owners == row] = mix(theme.track(int(scene.frame.tracks.ids[row])), theme.high, 0.25)
     free = owners < 0
     canvas.points(points[free], colours[free], 0.75)
     canvas.points(points[~free], colours[~free], 1.2)
