@@ -1,4 +1,4 @@
-"""The report as pictures: PCK curve, error by range, by number of points and by keypoint, reliability of confidence."""
+"""The report as tables for the terminal: centimetres and percent."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,8 +7,6 @@ from rich.console import Group
 from rich.table import Table
 
 from gckpl_ros.evaluate.report import Report
-
-# The report as tables for the terminal: centimetres and percent.
 
 
 def tables(report: Report) -> Group:
