@@ -20,7 +20,7 @@ from gckpl_ros.body.kinematics import (
 )
 from gckpl_ros.errors import InputError
 from gckpl_ros.skeleton import INDEX, LEFT_RIGHT, MIRROR, NUM_KEYPOINTS
-from gckpl_training.motion.procedural import sample_poses
+from gckpl_training.motion.library import sample_poses
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from gckpl_training.lidar import drop_out, exact_flow, labels, mixed_pixels, range_noise, scan, sensor, sensor_noise
-from gckpl_training.lidar.effects import deskew, rolling, silhouettes, skew
-from gckpl_training.lidar.returns import surface_points
+from gckpl_training.lidar.returns import deskew, rolling, silhouettes, skew, surface_points
 
 WALL = torch.tensor([[[8.0, -3, -1], [8, 3, -1], [8, 3, 1], [8, -3, 1]]])
 # In front of the wall's middle.

@@ -8,7 +8,7 @@ from gckpl_ros.body.angles import ACTIVITIES, ANGLES, COLUMN, LIMITS, WEIGHTS, m
 from gckpl_ros.body.body import AnnyBody, Posed, ground
 from gckpl_ros.body.kinematics import JOINT, NUM_JOINTS, mirror_pose
 from gckpl_ros.skeleton import INDEX
-from gckpl_training.motion.procedural import sample_activity, sample_angles, sample_poses, sample_sequence, walking
+from gckpl_training.motion.library import sample_activity, sample_angles, sample_poses, sample_sequence, walking
 
 N = 200
 BODY = AnnyBody()

@@ -11,9 +11,7 @@ from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.bench import flow as flow_accuracy
 from gckpl_training.bench.flow import Crowd, method_rows
-from gckpl_training.motion.clip import Clip
-from gckpl_training.motion.library import MotionLibrary
-from gckpl_training.motion.procedural import sample_poses
+from gckpl_training.motion.library import Clip, MotionLibrary, sample_poses
 from gckpl_training.simulate.maker import CropConfig
 from gckpl_training.simulate.people import PairSource
 

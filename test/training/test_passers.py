@@ -9,9 +9,7 @@ import torch
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.motion import library as sequences
-from gckpl_training.motion.clip import Clip
-from gckpl_training.motion.library import MotionLibrary, ProceduralMotions
-from gckpl_training.motion.procedural import sample_poses
+from gckpl_training.motion.library import Clip, MotionLibrary, ProceduralMotions, sample_poses
 from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate.maker import CropConfig
 from gckpl_training.simulate.people import PasserConfig, PasserSource, labelled_crops

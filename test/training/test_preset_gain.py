@@ -2,8 +2,8 @@
 
 import pytest
 
-from gckpl_training.bench import presets as preset_gain
-from gckpl_training.bench.presets import CONFIG, PRESETS, preset_rows
+from gckpl_training.bench import accuracy as preset_gain
+from gckpl_training.bench.accuracy import CONFIG, PRESETS, preset_rows
 from gckpl_training.lidar import sensor
 
 

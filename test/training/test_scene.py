@@ -11,11 +11,10 @@ from gckpl_ros.body.body import Posed, load_body
 from gckpl_ros.body.kinematics import JOINT
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import scan, sensor
-from gckpl_training.motion.procedural import sample_poses
+from gckpl_training.motion.library import sample_poses
 from gckpl_training.scene import Surroundings, Wardrobe, bare, sample_outfit
-from gckpl_training.scene.clothing import clothe, normal_ring, vertex_normals
+from gckpl_training.scene.clothing import LAYERS, THINGS, clothe, normal_ring, vertex_normals
 from gckpl_training.scene.meshes import box_faces, boxes, head_frame, torso_frame
-from gckpl_training.scene.outfit import LAYERS, THINGS
 
 PEOPLE = 6
 BODY = load_body()
@@ -31,7 +30,7 @@ def posed_people(seed: int = 0, n: int = PEOPLE) -> Posed:
 
 def standing(n: int = PEOPLE) -> Posed:
     from gckpl_ros.body.angles import pose_from_angles
-    from gckpl_training.motion.procedural import sample_activity
+    from gckpl_training.motion.library import sample_activity
 
     g = torch.Generator().manual_seed(1)
     return BODY(BODY.sample_betas(n, g), pose_from_angles(sample_activity("standing", n, g)), torch.zeros(n, 3))

@@ -194,7 +194,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": "2"}
     port.close()
     code = (
-        "import torch, os; from gckpl_training.learn.parallel import Parallel; p = Parallel(torch.device('cpu'));"
+        "import torch, os; from gckpl_training.learn.run import Parallel; p = Parallel(torch.device('cpu'));"
         "a, b = torch.full((2,), float(p.rank)), torch.full((1, 3), 4.0 * p.rank); p.average([a, b]); p.close();"
         "print(a.tolist(), b.tolist(), p.leads)"
     )

@@ -16,7 +16,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "simulate": "speed.simulate_rows",
     "pipeline": "speed.pipeline_rows",
     "accuracy": "accuracy.accuracy_rows",
-    "presets": "presets.preset_rows",
+    "presets": "accuracy.preset_rows",
     "flow": "flow.flow_rows",
     "labelfree": "labelfree.labelfree_result",
     "adaptation": "adaptation.adaptation_result",

@@ -1,13 +1,20 @@
-"""What `gckpl benchmark accuracy` measures: the network on people, motions and a sensor that training never saw."""
+"""What `gckpl benchmark accuracy` and `presets` measure: people, motions, a sensor and streets never seen before."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import torch
 
+from gckpl_ros.commands.evaluate import measure
+from gckpl_ros.config import load_config
 from gckpl_ros.estimate.checkpoint import load_network
+from gckpl_ros.io.recording.replay import replay
 from gckpl_training.learn.validate import Validation
 from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.street.recording import write_street
 
 
 def accuracy_rows(weights: str = "", mocap: Path | None = None, people: int = 2000) -> list[dict[str, Any]]:
@@ -26,3 +33,50 @@ def _row(name: str, figures: dict[str, float], prefix: str) -> dict[str, Any]:
     names = {"MPJPE_cm": "mpjpe", "PA-MPJPE_cm": "pa_mpjpe", "MPJPE_matched_cm": "mpjpe_matched"}
     errors = {column: round(100 * figures[prefix + key], 1) for column, key in names.items()}
     return {"points": name, "people": int(figures[f"{prefix}people"])} | errors
+
+
+CONFIG: Final = Path(__file__).parents[3] / "config"
+PRESETS: Final = {
+    "waymo_top": "waymo",
+    "os1_128": "os1",
+    "os1_64": "os1",
+    "spinner16": "vlp16",
+    "mid360": "mid360",
+}
+# The presets were chosen on streets 1, 2 and 3.
+STREETS: Final = (4, 5)
+
+
+def preset_rows(seconds: float = 15.0) -> list[dict[str, Any]]:
+    """Two rows for each sensor model: people found in simulated streets with the defaults, and with its preset."""
+    return [row for sensor in PRESETS for row in _sensor_rows(sensor, seconds)]
+
+
+def _sensor_rows(sensor: str, seconds: float) -> list[dict[str, Any]]:
+    with TemporaryDirectory() as name:
+        streets = [Path(name) / f"{seed}.mcap" for seed in STREETS]
+        for seed, street in zip(STREETS, streets, strict=True):
+            write_street(street, sensor, seconds, seed)
+        files = {"defaults": None, PRESETS[sensor]: CONFIG / f"{PRESETS[sensor]}.param.yaml"}
+        return [{"sensor": sensor, "parameters": name, **_figures(streets, file)} for name, file in files.items()]
+
+
+def _figures(streets: Sequence[Path], file: Path | None) -> dict[str, Any]:
+    """Of all streets together."""
+    reports = [_report(street, file) for street in streets]
+    people = [report["people"] for report in reports]
+    true, found, invented = (sum(each[key] for each in people) for key in ("true", "found", "invented"))
+    error_m = sum(report["keypoints"]["mpjpe"] * report["people"]["found"] for report in reports if report["keypoints"])
+    return {
+        "people": true,
+        "precision_%": round(100 * found / max(found + invented, 1), 1),
+        "recall_%": round(100 * found / true, 1),
+        "MPJPE_cm": round(100 * error_m / max(found, 1), 1),
+        "PEM_cm": round(100 * mean(each["pem"] for each in people), 1),
+    }
+
+
+def _report(street: Path, file: Path | None) -> dict[str, Any]:
+    out = street.with_suffix(".out.mcap")
+    replay(street, out, load_config(file, ["track.frame=odom"]))
+    return measure(out, truth_bag=street).figures

@@ -18,7 +18,7 @@ from gckpl_ros.io.recording.replay import replay
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud, Sample
 from gckpl_training.lidar import SENSORS, Sensor, scan, sensor
-from gckpl_training.motion.procedural import sample_poses
+from gckpl_training.motion.library import sample_poses
 from gckpl_training.simulate.maker import CropConfig, detector_boxes
 from gckpl_training.simulate.people import CropSource
 from gckpl_training.street.recording import write_street

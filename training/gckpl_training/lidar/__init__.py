@@ -1,7 +1,15 @@
 """LiDAR simulation: sensor models, the exact scanner, noise, ego-motion, exact scene flow."""
 
-from gckpl_training.lidar.effects import drop_out, mixed_pixels, range_noise, sensor_noise
-from gckpl_training.lidar.returns import Returns, exact_flow, labels, organised
+from gckpl_training.lidar.returns import (
+    Returns,
+    drop_out,
+    exact_flow,
+    labels,
+    mixed_pixels,
+    organised,
+    range_noise,
+    sensor_noise,
+)
 from gckpl_training.lidar.scanner import scan
 from gckpl_training.lidar.sensors import SENSORS, Sensor, sensor
 

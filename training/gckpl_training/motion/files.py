@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from gckpl_ros.body.kinematics import JOINT, JOINTS, NUM_JOINTS, PARENTS
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import array_names, load_arrays
-from gckpl_training.motion.clip import Clip
+from gckpl_training.motion.library import Clip
 
 # Which joint of a BVH file carries which of SMPL's 22 joints, by the naming schemes in use.
 

@@ -5,9 +5,9 @@ two poses of one person share topology and cloth and the flow between them is ex
 people before a sensor. All faces are counter-clockwise seen from outside.
 """
 
+from gckpl_training.scene.clothing import Outfit, bare, sample_outfit
 from gckpl_training.scene.dressing import Wardrobe
 from gckpl_training.scene.meshes import Meshes, join
-from gckpl_training.scene.outfit import Outfit, bare, sample_outfit
 from gckpl_training.scene.surroundings import Scene, Surroundings, placement
 
 __all__ = ["Meshes", "Outfit", "Scene", "Surroundings", "Wardrobe", "bare", "join", "placement", "sample_outfit"]

@@ -11,8 +11,11 @@ from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.scene.clothing import (
     HAT_POINTS,
     HAT_RINGS,
+    LAYERS,
     SKIRT_POINTS,
     SKIRT_RINGS,
+    THINGS,
+    Outfit,
     clothe,
     fold_basis,
     hat,
@@ -21,9 +24,9 @@ from gckpl_training.scene.clothing import (
     scalp,
     skirt,
     thigh_radius,
+    things,
 )
 from gckpl_training.scene.meshes import Meshes, box_faces, head_frame, torso_frame, tube_faces
-from gckpl_training.scene.outfit import LAYERS, THINGS, Outfit, things
 
 if TYPE_CHECKING:
     from gckpl_ros.body.body import Body, Posed

@@ -15,7 +15,7 @@ from gckpl_ros.geometry import facing, in_box, turned
 from gckpl_ros.people.thinning import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import Returns, Sensor, scan
-from gckpl_training.lidar.effects import sensor_noise
+from gckpl_training.lidar.returns import sensor_noise
 from gckpl_training.motion.library import Poses
 from gckpl_training.scene import Outfit, Scene, Wardrobe
 from gckpl_training.scene.surroundings import Surroundings

@@ -18,11 +18,16 @@ from gckpl_ros.body.kinematics import mirror_pose, mirror_translation
 from gckpl_ros.errors import InputError
 from gckpl_ros.geometry import turned
 from gckpl_training.lidar import Returns, Sensor, sensor
-from gckpl_training.lidar.effects import planar_pose
-from gckpl_training.lidar.returns import exact_flow
+from gckpl_training.lidar.returns import exact_flow, planar_pose
 from gckpl_training.motion.files import read_mocap
-from gckpl_training.motion.library import MotionLibrary, Motions, Poses, ProceduralMotions
-from gckpl_training.motion.procedural import sample_poses, sample_sequence
+from gckpl_training.motion.library import (
+    MotionLibrary,
+    Motions,
+    Poses,
+    ProceduralMotions,
+    sample_poses,
+    sample_sequence,
+)
 from gckpl_training.scene import Scene, sample_outfit
 from gckpl_training.simulate.maker import CropConfig, PersonMaker, on_person
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from gckpl_ros.body.angles import COLUMN, pose_from_angles, turn
 from gckpl_ros.body.body import Body
 from gckpl_ros.body.kinematics import JOINT, NUM_JOINTS, upright
-from gckpl_training.motion.procedural import sample_activity, walking
+from gckpl_training.motion.library import sample_activity, walking
 from gckpl_training.scene import Meshes, Outfit, Wardrobe, sample_outfit
-from gckpl_training.scene.outfit import THINGS
+from gckpl_training.scene.clothing import THINGS
 from gckpl_training.street.terrain import Ground
 
 # People who walk, stand, wave, crouch and telephone over time: joint angles by script, feet that hardly slide.
