@@ -22,7 +22,7 @@ FIXED: Final[dict[str, JsonValue]] = {"fixed": True}
 
 
 class InputConfig(_Section):
-    """What the node and `gckpl live` listen to, and how long a cloud waits for what belongs to it."""
+    """What node, `gckpl live` and replay take, and how long a live cloud waits for what belongs to it."""
 
     points: tuple[str, ...] = Field(
         ("points",),

@@ -32,7 +32,7 @@ class Handover:
         self._lock = Lock()
         self._collector = Collector(frames)
         self._fresh: KeypointNetwork | None = None
-        self._said = AdaptationState(Activity.COLLECTING)
+        self._state = AdaptationState(Activity.COLLECTING)
         self._paused, self._failure = False, ""
 
     @property
@@ -40,8 +40,8 @@ class Handover:
         """How things are now; never waits for a step."""
         with self._lock:
             if self._failure:
-                return replace(self._said, state=Activity.FAILED, reason=self._failure)
-            return replace(self._said, state=Activity.PAUSED, reason="on request") if self._paused else self._said
+                return replace(self._state, state=Activity.FAILED, reason=self._failure)
+            return replace(self._state, state=Activity.PAUSED, reason="on request") if self._paused else self._state
 
     def observe(self, sample: Sample, frame: Frame) -> None:
         """Take in the tracked people of one frame; never waits for a step, never raises."""
@@ -79,10 +79,10 @@ class Handover:
         with self._lock:
             return None if self._paused or self._failure else self._collector.take(most)
 
-    def _tell(self, said: AdaptationState, fresh: KeypointNetwork | None = None) -> None:
+    def _hand_over(self, state: AdaptationState, fresh: KeypointNetwork | None = None) -> None:
         """What ``status`` says from now on; ``fresh``: what ``update`` gives next."""
         with self._lock:
-            self._said, self._fresh = said, fresh or self._fresh
+            self._state, self._fresh = state, fresh or self._fresh
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
@@ -232,10 +232,10 @@ class Adapter(Handover):
         if self._stream:
             self._stream.synchronize()
         losses = dict(progress.losses)
-        said = AdaptationState(
+        state = AdaptationState(
             activity, losses=losses, reason=progress.reason, drift_m=progress.drift_m, **progress.counts()
         )
-        self._tell(said, fresh)
+        self._hand_over(state, fresh)
 
     @contextmanager
     def _workplace(self) -> Iterator[None]:

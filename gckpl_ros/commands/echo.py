@@ -28,7 +28,7 @@ _POLL_S: Final = 0.1
 _PATIENCE_S: Final = 5.0
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """A frame, when it came (monotonic, s), and how old its cloud was then (ms)."""
 
     frame: Frame
@@ -45,20 +45,20 @@ def main(
 ) -> None:
     """Print skeletons as they come, with their rate and how long after the cloud they come, until Ctrl-C."""
     topic = resolve(topic)
-    queue: SimpleQueue[Heard] = SimpleQueue()
+    queue: SimpleQueue[Received] = SimpleQueue()
     times_s: deque[float] = deque(maxlen=_TIMES)
     with Stop() as stop, Participant(local) as network:
-        network.subscribe(topic, TYPE, lambda message: queue.put(_hear(message)), SENSOR)
-        for heard in islice(_heard(queue, stop, topic, network), 1 if once else count or None):
-            times_s.append(heard.at_s)
-            sys.stdout.write(to_json(heard) if as_json else to_text(heard, rate_hz(times_s)))
+        network.subscribe(topic, TYPE, lambda message: queue.put(_received_now(message)), SENSOR)
+        for received in islice(_messages(queue, stop, topic, network), 1 if once else count or None):
+            times_s.append(received.at_s)
+            sys.stdout.write(to_json(received) if as_json else to_text(received, rate_hz(times_s)))
             sys.stdout.flush()
 
 
-def to_text(heard: Heard, rate_hz: float) -> str:
+def to_text(received: Received, rate_hz: float) -> str:
     """A line for the cloud, then one for each person: id, state, position (m), mean confidence of the joints."""
-    frame, tracks = heard.frame, heard.frame.tracks
-    rate = f"{rate_hz:.1f} Hz, {heard.age_ms:.0f} ms after the cloud"
+    frame, tracks = received.frame, received.frame.tracks
+    rate = f"{rate_hz:.1f} Hz, {received.age_ms:.0f} ms after the cloud"
     lines = [f"{frame.stamp_ns / 1e9:.3f} {frame.frame_id}: {len(tracks)} people, {rate}"]
     for person, (x, y, z) in enumerate(tracks.boxes.centers.tolist()):
         confidence = float(np.mean(tracks.skeletons.confidence[person]))
@@ -67,9 +67,9 @@ def to_text(heard: Heard, rate_hz: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_json(heard: Heard) -> str:
+def to_json(received: Received) -> str:
     """A line with everything: names as in the message, joints in the order of ``joint_names``; not a number is null."""
-    frame, tracks = heard.frame, heard.frame.tracks
+    frame, tracks = received.frame, received.frame.tracks
     columns = {
         "id": tracks.ids,
         "state": tracks.states,
@@ -83,7 +83,7 @@ def to_json(heard: Heard) -> str:
         "visibilities": tracks.skeletons.visibility,
     }
     people = [{name: _plain(rows[person].tolist()) for name, rows in columns.items()} for person in range(len(tracks))]
-    head = {"stamp_ns": frame.stamp_ns, "frame_id": frame.frame_id, "age_ms": heard.age_ms}
+    head = {"stamp_ns": frame.stamp_ns, "frame_id": frame.frame_id, "age_ms": received.age_ms}
     return json.dumps({**head, "joint_names": KEYPOINTS, "skeletons": people}) + "\n"
 
 
@@ -93,12 +93,12 @@ def rate_hz(times_s: Sequence[float]) -> float:
     return (len(times_s) - 1) / span_s if span_s else 0.0
 
 
-def _hear(message: Any) -> Heard:
+def _received_now(message: Any) -> Received:
     frame = from_skeleton_array(message)
-    return Heard(frame, monotonic(), (time_ns() - frame.stamp_ns) / 1e6)
+    return Received(frame, monotonic(), (time_ns() - frame.stamp_ns) / 1e6)
 
 
-def _heard(queue: "SimpleQueue[Heard]", stop: Stop, topic: str, network: Participant) -> Iterator[Heard]:
+def _messages(queue: "SimpleQueue[Received]", stop: Stop, topic: str, network: Participant) -> Iterator[Received]:
     """What comes, until the end is asked for; says once why nothing may come."""
     patience_until_s = monotonic() + _PATIENCE_S
     while not stop.wait(0.0):

@@ -50,7 +50,7 @@ def main(
         node = Node(network, pipeline, settings, name)
         with node.running(), _display(console) as show:
             _watch(node, settings, stop, show, console)
-        _tell(node, console)
+        _print_news(node, console)
         console.print("\n".join(_summary(node)), highlight=False, markup=False)
 
 
@@ -72,7 +72,7 @@ def _watch(node: Node, settings: Config, stop: Stop, show: Show, console: Consol
             node.report()
             report_due = now + settings.output.diagnostics_period_s
         if now >= line_due:
-            _tell(node, console)
+            _print_news(node, console)
             show(_line(node))
             line_due = now + line_s
 
@@ -87,7 +87,7 @@ def _display(console: Console) -> Iterator[Show]:
         yield lambda text: status.update(Text(text))
 
 
-def _tell(node: Node, console: Console) -> None:
+def _print_news(node: Node, console: Console) -> None:
     for text in node.news():
         console.print(text, highlight=False, markup=False)
 

@@ -154,10 +154,10 @@ class Peer:
 
     def listen(self, topic, msgtype):
         """A list to which every message of a topic is added."""
-        heard = []
-        self.node.create_subscription(message_class(msgtype), topic, heard.append, QoSProfile(depth=100))
+        received = []
+        self.node.create_subscription(message_class(msgtype), topic, received.append, QoSProfile(depth=100))
         assert until(lambda: self.node.count_publishers(topic)), f"nobody publishes {topic}"
-        return heard
+        return received
 
     def publisher(self, topic, msgtype, **qos):
         """Publishes messages of the library rosbags, once somebody listens."""

@@ -78,8 +78,8 @@ class Node:
 
     def report(self) -> None:
         """Send the reports that somebody takes."""
-        told = reports(self.status, self.adaptation, self.name, time_ns(), typestore().types, self.wanted())
-        for name, message in told:
+        messages = reports(self.status, self.adaptation, self.name, time_ns(), typestore().types, self.wanted())
+        for name, message in messages:
             self.publish(name, message)
 
     def elsewhere(self) -> list[str]:

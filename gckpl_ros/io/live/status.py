@@ -57,14 +57,14 @@ class Status:
         self._clouds = self._frames = self._people = 0
         self._skipped: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._heard_s: float | None = None
+        self._cloud_came_s: float | None = None
         self._recent: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=_WINDOW_FRAMES)
 
     def received(self) -> None:
         """A cloud came."""
         with self._lock:
             self._clouds += 1
-            self._heard_s = self._clock()
+            self._cloud_came_s = self._clock()
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Clouds that have no result."""
@@ -99,7 +99,7 @@ class Status:
                 frames=self._frames,
                 skipped=dict(self._skipped),
                 dropped=dict(self._dropped),
-                silent_s=None if self._heard_s is None else now - self._heard_s,
+                silent_s=None if self._cloud_came_s is None else now - self._cloud_came_s,
                 memory_mb=_memory_mb(),
                 device_memory_mb=torch.cuda.memory_allocated() / 1e6,
             )

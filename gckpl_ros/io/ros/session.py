@@ -75,6 +75,6 @@ class Session:
     def _report(self) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
         name, adaptation = self._node.get_fully_qualified_name(), self._worker.adapter.status
-        told = reports(self._status, adaptation, name, now_ns, self._types, self._publishers.wanted())
-        for output, message in told:
+        messages = reports(self._status, adaptation, name, now_ns, self._types, self._publishers.wanted())
+        for output, message in messages:
             self._publishers.publish(output, message)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from people import frame
 
-from gckpl_ros.commands.echo import TYPE, Heard, _hint, main, rate_hz, to_json, to_text
+from gckpl_ros.commands.echo import TYPE, Received, _hint, main, rate_hz, to_json, to_text
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.messages.skeletons import to_skeleton_array
@@ -33,7 +33,7 @@ def talker():
 
 
 def test_a_line_for_the_cloud_and_one_for_each_person():
-    shown = to_text(Heard(frame(7, 12, states=[1, 9], stamp=1_700_000_000_250_000_000), 0.0, 31.4), 9.96)
+    shown = to_text(Received(frame(7, 12, states=[1, 9], stamp=1_700_000_000_250_000_000), 0.0, 31.4), 9.96)
     head, first, second = shown.splitlines()
     assert head == "1700000000.250 lidar: 2 people, 10.0 Hz, 31 ms after the cloud"
     center = frame(7, 12).tracks.boxes.centers[0]
@@ -42,7 +42,7 @@ def test_a_line_for_the_cloud_and_one_for_each_person():
 
 
 def test_nobody_is_a_line_too():
-    assert to_text(Heard(frame(), 0.0, 1.0), 0.0).splitlines() == [
+    assert to_text(Received(frame(), 0.0, 1.0), 0.0).splitlines() == [
         "1.500 lidar: 0 people, 0.0 Hz, 1 ms after the cloud"
     ]
 
@@ -50,7 +50,7 @@ def test_nobody_is_a_line_too():
 def test_json_says_everything_in_a_line_and_what_is_no_number_is_null():
     keypoints = frame(3).tracks.skeletons.keypoints[0].copy()
     keypoints[0] = np.nan
-    line = to_json(Heard(frame(3, keypoints=keypoints), 0.0, 2.5))
+    line = to_json(Received(frame(3, keypoints=keypoints), 0.0, 2.5))
     assert line.count("\n") == 1
     said = json.loads(line, parse_constant=pytest.fail)
     assert (said["stamp_ns"], said["frame_id"], said["age_ms"]) == (1_500_000_001, "lidar", 2.5)

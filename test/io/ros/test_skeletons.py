@@ -69,39 +69,39 @@ def test_every_output_is_there_for_those_who_take_it(rig, peer, sensor):
         "/tf": TF,
         "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     }
-    heard = {topic: peer.listen(topic, msgtype) for topic, msgtype in topics.items()}
-    assert any(sensor.scan(i) and all(heard.values()) for i in range(FIRST, 2 * FIRST)), heard
+    received = {topic: peer.listen(topic, msgtype) for topic, msgtype in topics.items()}
+    assert any(sensor.scan(i) and all(received.values()) for i in range(FIRST, 2 * FIRST)), received
     frame = sensor.scan(2 * FIRST)
     keypoints, track_id = frame.tracks.skeletons.keypoints[0], int(frame.tracks.ids[0])
 
     def whole():
         """Whether everything of this scan is there; what came of those before it may have come later."""
-        body, parts = heard["/tf"][-1].transforms[0], heard["/gckpl/parts"][-1]
-        joints = heard["/gckpl/markers"][-1].markers[-2]
+        body, parts = received["/tf"][-1].transforms[0], received["/gckpl/parts"][-1]
+        joints = received["/gckpl/markers"][-1].markers[-2]
         stamps = {stamp_ns(message.header.stamp) for message in (body, parts, joints)}
-        array = np.array(heard["/gckpl/joint_array"][-1].data, np.float32).reshape(-1, 14, 5)[0, :, :3]
+        array = np.array(received["/gckpl/joint_array"][-1].data, np.float32).reshape(-1, 14, 5)[0, :, :3]
         return stamps == {frame.stamp_ns} and np.array_equal(array, keypoints)
 
     assert rig.until(whole)
-    bones, joints, label = heard["/gckpl/markers"][-1].markers[-3:]  # before them somebody may be deleted
+    bones, joints, label = received["/gckpl/markers"][-1].markers[-3:]  # before them somebody may be deleted
     assert {marker.ns for marker in (bones, joints, label)} == {f"body_{track_id}"}
     np.testing.assert_allclose([[p.x, p.y, p.z] for p in joints.points], keypoints, atol=1e-5)
-    array = heard["/gckpl/joint_array"][-1]
+    array = received["/gckpl/joint_array"][-1]
     assert [dimension.size for dimension in array.layout.dim] == [1, 14, 5]
     np.testing.assert_array_equal(np.array(array.data, np.float32).reshape(14, 5)[:, :3], keypoints)
-    parts, _ = to_points(heard["/gckpl/parts"][-1])
-    assert len(parts) == 60 and [f.name for f in heard["/gckpl/parts"][-1].fields][3:] == [
+    parts, _ = to_points(received["/gckpl/parts"][-1])
+    assert len(parts) == 60 and [f.name for f in received["/gckpl/parts"][-1].fields][3:] == [
         "part",
         "probability",
         "person",
     ]
-    body = heard["/tf"][-1].transforms[0]
+    body = received["/tf"][-1].transforms[0]
     assert (body.header.frame_id, body.child_frame_id) == ("lidar", f"body_{track_id}")
     hips = keypoints[[4, 10]].mean(axis=0)
     t = body.transform.translation
     np.testing.assert_allclose([t.x, t.y, t.z], hips, atol=1e-5)
-    assert heard["/gckpl/processing_time_ms"][-1].data > 0
-    assert heard["/diagnostics"][-1].status[0].name == "/gckpl: skeletons"
+    assert received["/gckpl/processing_time_ms"][-1].data > 0
+    assert received["/diagnostics"][-1].status[0].name == "/gckpl: skeletons"
 
 
 def test_inputs_take_from_everybody_and_results_are_reliable(rig, peer, active):
@@ -158,8 +158,8 @@ def test_services_stop_and_start_the_work_and_forget_everybody(rig, peer, active
     assert int(sensor.scan(FIRST + 1).tracks.ids[0]) > int(first.tracks.ids[0])
     assert peer.call(SetBool, "/gckpl/enable", data=False).message == "disabled"
     assert rig.until(lambda: not peer.node.count_subscribers("/points"))
-    heard, cpu_s = len(sensor.skeletons), node.cpu_s
-    assert not rig.until(lambda: len(sensor.skeletons) > heard, timeout_s=2.0)
+    received, cpu_s = len(sensor.skeletons), node.cpu_s
+    assert not rig.until(lambda: len(sensor.skeletons) > received, timeout_s=2.0)
     assert node.cpu_s - cpu_s < 0.2
     assert peer.call(SetBool, "/gckpl/enable", data=True).message == "enabled"
     assert rig.until(lambda: peer.node.count_subscribers("/points"))
