@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+FRAME_S: Final = 0.1
+"""Time between two frames where nobody says another, and the one by which what looks at several frames was tuned."""
+_JITTER: Final = 0.05
 _PER_POINT: Final = {"per_point": True}
 
 
@@ -65,6 +68,14 @@ class PersonBatch:
     def frames(self) -> int:
         """Frames of each person: of tracklets and pairs; 1 for the people of one cloud."""
         return self.mask.shape[1] if self.mask.ndim == 3 else 1
+
+    @property
+    def times(self) -> Float[Tensor, "b t"]:
+        """When each frame of tracklets was, since the first, in frames of 0.1 s: 0, 1, 2 .. at 10 Hz."""
+        if self.dt_s is None:
+            return torch.arange(self.frames, device=self.mask.device).expand(self.mask.shape[:2]).to(self.points.dtype)
+        steps = in_frames(self.dt_s)
+        return steps.cumsum(1) - steps[:, :1]
 
     @property
     def seen(self) -> Bool[Tensor, "*b"]:
@@ -165,6 +176,13 @@ class PersonBatch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "PersonBatch":
         return PersonBatch(**{name: change(value) for name, value in self._filled()})
+
+
+def in_frames(dt_s: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Seconds as frames of 0.1 s; what a stamp's jitter adds to a whole number (up to a twentieth) does not count."""
+    frames = dt_s / FRAME_S
+    whole = frames.round()
+    return torch.where((frames - whole).abs() <= _JITTER, whole, frames)
 
 
 _POINTWISE: Final = {one.name for one in fields(PersonBatch) if one.metadata == _PER_POINT}

@@ -110,8 +110,8 @@ class DetectConfig(_Section):
     confirm_travel_m: float = Field(
         0.5, ge=0, le=5, description="A person-sized cluster is reported once it has moved this far; 0: at once."
     )
-    confirm_looks: int = Field(
-        5, ge=1, le=100, description="One that stands still: once it looked human in this many more frames than not."
+    confirm_s: float = Field(
+        0.5, gt=0, le=10, description="One that stands still: once it looked human for this much longer than not."
     )
     min_confidence: float = Field(
         0.4, ge=0, le=1, description="A found person whose keypoints are less sure than this, in the mean, is dropped."
@@ -126,7 +126,7 @@ class TrackConfig(_Section):
     confirm_hits: int = Field(2, ge=1, le=20, description="Detections before a new track counts as tracked.")
     max_age_s: float = Field(0.6, ge=0, le=10, description="A track without detections is kept as lost this long.")
     smoothing: float = Field(
-        0.5, ge=0, lt=1, description="Weight of the past in each keypoint's filter; 0: no smoothing."
+        0.5, ge=0, lt=1, description="Weight of the past of 0.1 s ago in each keypoint's filter; 0: no smoothing."
     )
     frame: str = Field(
         "",

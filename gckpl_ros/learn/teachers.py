@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gckpl_ros.batch import PersonBatch
+from gckpl_ros.batch import FRAME_S, PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork
 
 
@@ -57,28 +57,34 @@ class SingleTeacher:
 class SmoothingTeacher:
     """Each keypoint moves nearly straight for a moment: local linear regression over frames, by confidence."""
 
-    def __init__(self, width_frames: float = 1.0) -> None:
-        """``width_frames``: standard deviation of the Gaussian window."""
-        self.width_frames = width_frames
+    def __init__(self, width_s: float = FRAME_S) -> None:
+        """``width_s``: standard deviation of the Gaussian window."""
+        self.width_s = width_s
 
     def __call__(self, network: KeypointNetwork, people: PersonBatch) -> PersonBatch:
         """The network's own keypoints, smoothed in the fixed frame."""
         single = estimate(network, people)
         origins = people.required("origins")[:, :, None]
         keypoints, confidence = single.required("keypoints"), single.required("confidence")
-        return replace(single, keypoints=smoothed(keypoints + origins, confidence, self.width_frames) - origins)
+        smooth = smoothed(keypoints + origins, confidence, people.times, self.width_s / FRAME_S)
+        return replace(single, keypoints=smooth - origins)
 
 
 def smoothed(
-    keypoints: Float[Tensor, "b t 14 3"], confidence: Float[Tensor, "b t 14"], width_frames: float
+    keypoints: Float[Tensor, "b t 14 3"],
+    confidence: Float[Tensor, "b t 14"],
+    times: Float[Tensor, "#b t"],
+    width: float,
 ) -> Float[Tensor, "b t 14 3"]:
-    """Value at each frame of the line fitted to the frames around it, weighted by squared confidence and nearness."""
-    time = torch.arange(keypoints.shape[1], dtype=keypoints.dtype, device=keypoints.device)
-    apart = time - time[:, None]
-    kernel = torch.exp(-(apart / width_frames).square() / 2)
-    weight = kernel[None, :, :, None] * (confidence.square() + 1e-4)[:, None]
-    moments = [(weight * apart[None, :, :, None] ** power).sum(2)[..., None] for power in range(3)]
-    sums = [torch.einsum("bqtj,btjc->bqjc", weight * apart[None, :, :, None] ** power, keypoints) for power in range(2)]
+    """Value at each time of the line fitted to the frames around it, weighted by squared confidence and nearness.
+
+    ``times`` and the Gaussian window's ``width`` are in the same unit.
+    """
+    apart = (times[:, None] - times[:, :, None])[..., None]
+    kernel = torch.exp(-(apart / width).square() / 2)
+    weight = kernel * (confidence.square() + 1e-4)[:, None]
+    moments = [(weight * apart**power).sum(2)[..., None] for power in range(3)]
+    sums = [torch.einsum("bqtj,btjc->bqjc", weight * apart**power, keypoints) for power in range(2)]
     spread = moments[0] * moments[2] - moments[1].square()
     line = (moments[2] * sums[0] - moments[1] * sums[1]) / spread.clamp_min(1e-12)
     return torch.where(spread > 1e-6 * moments[0].square(), line, sums[0] / moments[0])

@@ -35,6 +35,7 @@ class TemporalConfig:
     layers: int = 3
     heads: int = 4
     frames: int = 10
+    """Of 0.1 s each: how long it looks at people, whatever the rate of the sensor."""
 
 
 class TemporalNetwork(nn.Module):
@@ -67,7 +68,7 @@ class TemporalNetwork(nn.Module):
         local = (placed - centre) @ turn
         view = (views[:, :, None] @ turn).expand_as(local) / 10
         glimpse = torch.cat([tokens.to(local.dtype), local, confidence[..., None], view], -1)
-        x = self.glimpse(glimpse * frames[..., None, None]) + self.joint + self.time[: views.shape[1]]
+        x = self.glimpse(glimpse * frames[..., None, None]) + self.joint + self._times(people.times)
         for block in self.blocks:
             x = block(x, frames)
         said: Tensor = (local + self.correct(x)) @ turn.transpose(-1, -2) + centre - origins[:, :, None]
@@ -80,6 +81,13 @@ class TemporalNetwork(nn.Module):
         """
         known = {"", fingerprint(network), network.origin.metadata.get(ADAPTED_FROM, "")}
         return self.config.tokens == network.token_width and self.reads in known
+
+    def _times(self, times: Float[Tensor, "b t"]) -> Float[Tensor, "b t 1 c"]:
+        """The learnt table, an entry for every 0.1 s, read at any time between; at its end the last entry goes on."""
+        place = times.clamp(0, len(self.time) - 1)
+        before = place.long()
+        after = (before + 1).clamp_max(len(self.time) - 1)
+        return self.time[before] + (place - before)[..., None, None] * (self.time[after] - self.time[before])
 
 
 class TemporalBlock(nn.Module):

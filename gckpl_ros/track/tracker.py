@@ -1,13 +1,15 @@
 """Follow people through time: associate, filter, keep those out of sight for a while."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from gckpl_ros.batch import in_frames
 from gckpl_ros.config import TrackConfig
 from gckpl_ros.geometry import heading, transformed
 from gckpl_ros.skeleton import NUM_KEYPOINTS
@@ -78,6 +80,7 @@ def _joined(first: Any, second: Any) -> Any:
 
 
 Transform = Float64[np.ndarray, "4 4"]
+LONGEST_GAP_FRAMES: Final = 3.0
 
 
 class Tracker:
@@ -107,7 +110,7 @@ class Tracker:
         old, new = associate(expected.motion.positions, found.motion.positions, self._config.gate_m)
         rows = np.arange(len(found))
         rows[new] = len(found) + old
-        seen = self._seen(found, self._named((found + expected)[rows]), T_fixed_cloud)
+        seen = self._seen(found, self._named((found + expected)[rows]), self._frames(stamp_ns), T_fixed_cloud)
         lost = _lost(expected[self._unseen(expected, old)], T_fixed_cloud)
         self._people, self._stamp_ns = seen + lost, stamp_ns
         return self._report(len(seen), T_fixed_cloud)
@@ -121,6 +124,12 @@ class Tracker:
         motion = people.motion.predict(dt_s)
         return replace(people, motion=motion, keypoints=people.keypoints + motion.velocities[:, None] * dt_s)
 
+    def _frames(self, stamp_ns: int) -> float:
+        """Frames of 0.1 s since the cloud before: one if there was none, three after a gap."""
+        gap_s = torch.tensor((stamp_ns - self._stamp_ns) * 1e-9, dtype=torch.float64)
+        frames = float(in_frames(gap_s))
+        return min(frames, LONGEST_GAP_FRAMES) if self._stamp_ns and frames > 0 else 1.0
+
     def _named(self, people: People) -> People:
         ids = people.ids.copy()
         nameless = np.flatnonzero(ids < 0)
@@ -128,11 +137,12 @@ class Tracker:
         self._next_id += len(nameless)
         return replace(people, ids=ids)
 
-    def _seen(self, found: People, past: People, T_fixed_cloud: Transform) -> People:
-        """What is found now, with the identity and the history of ``past``, row by row."""
+    def _seen(self, found: People, past: People, frames: float, T_fixed_cloud: Transform) -> People:
+        """What is found now, ``frames`` of 0.1 s later, with the identity and the history of ``past``, row by row."""
         now = found.skeletons
         expected = transformed(np.linalg.inv(T_fixed_cloud), past.keypoints).astype(np.float32)
-        keypoints, trust = smooth(now.keypoints, now.confidence, expected, past.trust, self._config.smoothing)
+        smoothing = self._config.smoothing**frames
+        keypoints, trust = smooth(now.keypoints, now.confidence, expected, past.trust, smoothing)
         return replace(
             found,
             ids=past.ids,

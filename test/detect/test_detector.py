@@ -5,6 +5,7 @@ import pytest
 
 from gckpl_ros.config import DetectConfig
 from gckpl_ros.detect import Detector, NoDetector
+from gckpl_ros.detect.confirmation import Confirmation
 from gckpl_ros.types import Cloud
 
 FRAME_NS = 100_000_000
@@ -65,20 +66,40 @@ def test_a_standing_person_is_found_among_things_and_boxed_from_ground_to_top():
     np.testing.assert_allclose(last.sizes, [[0.8, 0.8, 1.75]], atol=0.05)
 
 
-def test_whoever_stands_still_is_reported_after_the_asked_number_of_looks():
-    out = watch(lambda i: (person(5, 0),), config=DetectConfig(confirm_looks=4))
+def test_whoever_stands_still_is_reported_once_looked_at_for_as_long_as_asked():
+    out = watch(lambda i: (person(5, 0),), config=DetectConfig(confirm_s=0.4))
     assert [len(boxes) for boxes in out] == [0, 0, 0] + [1] * 7
 
 
+@pytest.mark.parametrize("hertz", [5, 10, 20])
+def test_confirmation_takes_the_same_seconds_at_any_rate(hertz):
+    """The first look counts as one of 10 Hz: 0.5 s of looks end 0.4 s after it. Stamps jitter by two milliseconds."""
+    seen_s = [i / hertz + 0.002 * (i % 2) for i in range(hertz)]
+    confirmation, here, human = Confirmation(DetectConfig(confirm_s=0.5)), np.array([[5.0, 0.0]]), np.array([True])
+    confirmed = [bool(confirmation(here, human, 10**9 + round(t * 1e9))[0]) for t in seen_s]
+    assert seen_s[confirmed.index(True)] == pytest.approx(0.4, abs=0.003) and all(confirmed[confirmed.index(True) :])
+
+
+@pytest.mark.parametrize("hertz", [5, 10, 20])
+def test_runners_are_followed_at_any_rate_and_others_are_not_taken_for_them(hertz):
+    """At 3 m/s; who is two metres away in the next cloud is somebody else."""
+    confirmation = Confirmation(DetectConfig(confirm_s=10, confirm_travel_m=0.5))
+    human, speed = np.array([False]), 3.0
+    runs = [confirmation(np.array([[5, speed * i / hertz]]), human, 10**9 + round(i * 1e9 / hertz)) for i in range(9)]
+    assert bool(runs[-1][0])
+    jumps = Confirmation(DetectConfig(confirm_s=10, confirm_travel_m=0.5))
+    assert not any(jumps(np.array([[5, 2.0 * i]]), human, 10**9 + round(i * 1e9 / hertz))[0] for i in range(9))
+
+
 def test_travel_confirms_before_looks_do():
-    config = DetectConfig(confirm_looks=100, confirm_travel_m=0.5)
+    config = DetectConfig(confirm_s=10.0, confirm_travel_m=0.5)
     out = watch(lambda i: (person(5, -1 + 0.14 * i), *THINGS), config=config)
     assert [len(boxes) for boxes in out] == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]  # 0.56 m after four steps
     np.testing.assert_allclose(out[-1].centers[0, :2], [5, 0.26], atol=0.1)
 
 
 def test_once_confirmed_a_person_who_stops_stays_confirmed():
-    config = DetectConfig(confirm_looks=100, confirm_travel_m=0.5)
+    config = DetectConfig(confirm_s=10.0, confirm_travel_m=0.5)
     out = watch(lambda i: (person(5, 0.14 * min(i, 5)),), frames=20, config=config)
     assert len(out[-1]) == 1
 
@@ -89,7 +110,7 @@ def test_without_confirmation_everything_of_a_persons_size_is_reported_at_once()
 
 
 def test_things_do_not_travel_when_the_sensor_does():
-    detector = Detector(DetectConfig(confirm_looks=100))
+    detector = Detector(DetectConfig(confirm_s=10))
     for i in range(15):
         T = np.eye(4)
         T[:2, 3] = [0.2 * i, 0.05 * i]
@@ -117,7 +138,7 @@ def test_nobody_beyond_the_range():
 
 
 def test_a_gap_in_time_and_a_reset_forget_what_was_seen():
-    detector = Detector(DetectConfig(confirm_looks=3))
+    detector = Detector(DetectConfig(confirm_s=0.3))
     seen = [len(detector(cloud(i, person(5, 0)))) for i in (0, 1, 2, 20, 21, 22, 3)]
     assert seen == [0, 0, 1, 0, 0, 1, 0]
     detector.reset()

@@ -213,3 +213,15 @@ def test_nsfp_stops_when_its_patience_ends() -> None:
     longer, _ = flows(nsfp(moving, SMALL))
     torch.testing.assert_close(hasty.vectors, single.vectors)
     assert not torch.allclose(hasty.vectors, longer.vectors)
+
+
+@pytest.mark.parametrize("hertz", [5, 10, 20])
+def test_fast_expects_as_much_motion_as_the_time_allows(hertz: int) -> None:
+    """1.2 m/s and a turn of 60 degrees a second, whatever the rate; at 10 Hz the rate need not be said."""
+    person = figure()
+    after = person.points @ turn("z", 60.0 / hertz).T + torch.tensor([1.2, -0.6, 0.0]) / hertz
+    moving = replace(pair(person.points, after), dt_s=torch.tensor([[0.0, 1 / hertz]]))
+    forward, _ = flows(fast(moving, person))
+    assert errors_m(forward, after - person.points).mean() < 0.006
+    unsaid = flows(fast(replace(moving, dt_s=None), person))[0].vectors
+    assert forward.vectors.equal(unsaid) == (hertz == 10)

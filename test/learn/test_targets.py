@@ -31,15 +31,37 @@ def network() -> KeypointNetwork:
     return TokenNetwork(TINY).eval()
 
 
+def at(frames: int) -> torch.Tensor:
+    return torch.arange(float(frames))[None]
+
+
+@pytest.mark.parametrize("hertz", [5, 10, 20])
+def test_smoothing_is_the_same_curve_at_any_rate(hertz: int) -> None:
+    """Of a straight motion the line itself; of a swing as much as the width in seconds lets through."""
+    count = 2 * hertz + 1
+    sampled = PersonBatch(
+        torch.zeros(1, count, 1, 3), torch.ones(1, count, 1, dtype=torch.bool), torch.zeros(1, count, 3),
+        dt_s=torch.full((1, count), 1 / hertz),
+    )  # fmt: skip
+    times = sampled.times
+    torch.testing.assert_close(times[0] * 0.1, torch.arange(count) / hertz, atol=1e-5, rtol=0)
+    sure, seconds = torch.ones(1, count, 14), times[..., None, None] * 0.1
+    straight = (1 + 2 * seconds).expand(-1, -1, 14, 3)
+    torch.testing.assert_close(smoothed(straight, sure, times, 2.5), straight, atol=1e-4, rtol=1e-4)
+    swing = torch.cos(2 * torch.pi * 0.5 * (seconds - 1)).expand(-1, -1, 14, 3)
+    left = smoothed(swing, sure, times, 2.5)[0, hertz, 0, 0].item()
+    assert left == pytest.approx(0.735, abs=0.02)  # exp(-(2 pi 0.5 Hz 0.25 s)^2 / 2)
+
+
 def test_a_straight_motion_is_kept_and_noise_around_it_shrinks() -> None:
     g = torch.Generator().manual_seed(1)
     line = torch.randn(3, 1, 14, 3, generator=g) + torch.arange(10)[:, None, None] * torch.randn(
         3, 1, 14, 3, generator=g
     )
     sure = torch.ones(3, 10, 14)
-    torch.testing.assert_close(smoothed(line, sure, 1.0), line, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(smoothed(line, sure, at(10), 1.0), line, atol=1e-4, rtol=1e-4)
     noisy = line + 0.1 * torch.randn(line.shape, generator=g)
-    assert (smoothed(noisy, sure, 2.0) - line).norm(dim=-1).mean() < 0.7 * (noisy - line).norm(dim=-1).mean()
+    assert (smoothed(noisy, sure, at(10), 2.0) - line).norm(dim=-1).mean() < 0.7 * (noisy - line).norm(dim=-1).mean()
 
 
 def test_a_frame_without_confidence_is_filled_from_those_around_it() -> None:
@@ -48,7 +70,7 @@ def test_a_frame_without_confidence_is_filled_from_those_around_it() -> None:
     sure[:, 3] = 0
     wrong = line.clone()
     wrong[:, 3] = 100
-    torch.testing.assert_close(smoothed(wrong, sure, 1.0)[:, 3], line[:, 3], atol=0.05, rtol=0)
+    torch.testing.assert_close(smoothed(wrong, sure, at(7), 1.0)[:, 3], line[:, 3], atol=0.05, rtol=0)
 
 
 def test_what_a_batch_says_is_what_each_crop_alone_says(network: KeypointNetwork) -> None:

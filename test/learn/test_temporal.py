@@ -142,3 +142,41 @@ def test_a_file_that_is_none_is_an_error(tmp_path: Path, content: bytes | None) 
         file.write_bytes(content)
     with pytest.raises(InputError, match=r"temporal network|cannot read weights"):
         load_temporal(file)
+
+
+def sampled(dt_s: float | None, frames: int = T) -> PersonBatch:
+    g = torch.Generator().manual_seed(3)
+    points, views = torch.randn(1, 1, N, 3, generator=g), torch.randn(1, 1, 3, generator=g) + 5
+    return PersonBatch(
+        points.expand(1, frames, -1, -1),
+        torch.ones(1, frames, N, dtype=torch.bool),
+        views.expand(1, frames, -1),
+        origins=torch.zeros(1, frames, 3),
+        dt_s=None if dt_s is None else torch.full((1, frames), dt_s),
+    )
+
+
+def test_at_ten_hertz_each_frame_has_its_own_entry_of_the_table() -> None:
+    """Whether the rate is said or not, and with what stamps jitter."""
+    temporal = learnt()
+    for people_at in (sampled(None), sampled(0.1), sampled(0.1027)):
+        assert temporal._times(people_at.times)[0, :, 0].equal(temporal.time[:, 0])
+
+
+def test_at_other_rates_the_table_is_read_between_its_entries() -> None:
+    temporal = learnt()
+    table = temporal.time[:, 0]
+    twice = temporal._times(sampled(0.05, 9).times)[0, :, 0]
+    torch.testing.assert_close(twice[::2], table)
+    torch.testing.assert_close(twice[1::2], (table[1:] + table[:-1]) / 2)
+    half = temporal._times(sampled(0.2, 4).times)[0, :, 0]
+    torch.testing.assert_close(half, table[[0, 2, 4, 4]])
+
+
+def test_the_rate_alone_changes_what_it_says_and_more_frames_than_entries_are_no_error(
+    network: KeypointNetwork,
+) -> None:
+    teacher = TemporalTeacher(learnt(), network)
+    told, unsaid, faster = (teacher(network, sampled(dt)).required("keypoints") for dt in (0.1, None, 0.05))
+    assert told.equal(unsaid) and not torch.allclose(told, faster)
+    assert teacher(network, sampled(0.05, 12)).required("keypoints").isfinite().all()

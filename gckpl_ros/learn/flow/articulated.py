@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gckpl_ros.batch import PersonBatch
+from gckpl_ros.batch import PersonBatch, in_frames
 from gckpl_ros.learn.flow.pairs import both_ways, with_flow
 from gckpl_ros.skeleton import BACKGROUND, INDEX, NUM_KEYPOINTS, NUM_PARTS
 
@@ -197,23 +197,35 @@ def _solve(
     affinity = _log_affinity(parts, parts1, config.other_part)
     one = torch.ones_like(points[..., :1])
     whole = Clouds(points, others, affinity, one, torch.zeros_like(centre))
-    body = _body(whole, travel / 2, config)
+    pace = _pace(pairs)
+    body = _body(whole, travel / 2, pace, config)
     belongs = parts[..., :BACKGROUND] / parts[..., :BACKGROUND].sum(-1, keepdim=True).clamp_min(1e-6)
     limbs = Clouds(points, others, affinity, belongs, keypoints)
-    flow: Tensor = blended(_parts(limbs, body, config), limbs) - points
+    flow: Tensor = blended(_parts(limbs, body, pace, config), limbs) - points
     return flow
 
 
-def _body(clouds: Clouds, travel: Float[Tensor, "b 1 3"], config: ArticulatedConfig) -> Float[Tensor, "b 1 6"]:
+def _pace(pairs: PersonBatch) -> Float[Tensor, "#b 1 1"]:
+    """How many times 0.1 s lie between both frames: motions may stray as many times as far."""
+    if pairs.dt_s is None:
+        return pairs.points.new_ones(1, 1, 1)
+    return in_frames(pairs.dt_s[:, 1]).clamp_min(0.1)[:, None, None].to(pairs.points.dtype)
+
+
+def _body(
+    clouds: Clouds, travel: Float[Tensor, "b 1 3"], pace: Float[Tensor, "#b 1 1"], config: ArticulatedConfig
+) -> Float[Tensor, "b 1 6"]:
     """The twist of the whole body, expected to travel along the ground as keypoints and points say."""
     level = travel * travel.new_tensor([1.0, 1.0, 0.0])
     expected = torch.cat([level, torch.zeros_like(level)], -1)
     (along, up), (lean, turn) = config.body_m, config.body_rad
-    deviation = travel.new_tensor([[along, along, up, lean, lean, turn]])
+    deviation = pace * travel.new_tensor([[along, along, up, lean, lean, turn]])
     return register(clouds, expected, lambda _: expected, deviation, config.body_widths_m)
 
 
-def _parts(clouds: Clouds, body: Float[Tensor, "b 1 6"], config: ArticulatedConfig) -> Float[Tensor, "b 14 6"]:
+def _parts(
+    clouds: Clouds, body: Float[Tensor, "b 1 6"], pace: Float[Tensor, "#b 1 1"], config: ArticulatedConfig
+) -> Float[Tensor, "b 14 6"]:
     """The twists of all parts: trunk and head move nearly as the body does, the others hang on the part above."""
     keypoints = clouds.centres
     with_body = body.expand(-1, NUM_KEYPOINTS, -1)
@@ -227,7 +239,7 @@ def _parts(clouds: Clouds, body: Float[Tensor, "b 1 6"], config: ArticulatedConf
 
     deviation = start.new_tensor([[config.trunk_m] * 3 + [config.trunk_rad] * 3]).repeat(NUM_KEYPOINTS, 1)
     deviation[HANGING] = start.new_tensor([config.limb_m] * 3 + [config.limb_rad] * 3)
-    return register(clouds, start, expected, deviation, config.part_widths_m)
+    return register(clouds, start, expected, pace * deviation, config.part_widths_m)
 
 
 def _log_affinity(

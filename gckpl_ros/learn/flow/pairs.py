@@ -19,7 +19,7 @@ def both_ways(pairs: PersonBatch) -> PersonBatch:
     Points are zero where there is none, so that what padding held (NaN too) cannot matter.
     """
     pairs = pairs.around_first()
-    backward = PersonBatch.stack([pairs.frame(1), pairs.frame(0)])
+    backward = replace(PersonBatch.stack([pairs.frame(1), pairs.frame(0)]), dt_s=pairs.dt_s)
     return PersonBatch.join([pairs, backward])
 
 
