@@ -12,8 +12,7 @@ import torch
 from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.adapt.guard import Anchors
 from gckpl_ros.adapt.pace import Pace
-from gckpl_ros.adapt.state import Activity, AdaptationState, Progress
-from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, Storage
+from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, Activity, AdaptationState, Progress, Storage
 from gckpl_ros.adapt.trainer import Trainer, default_teacher
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError

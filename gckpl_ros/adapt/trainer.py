@@ -9,7 +9,7 @@ import torch
 
 from gckpl_ros.adapt.buffer import Buffer
 from gckpl_ros.adapt.guard import Anchors, Guard, Verdict, finite
-from gckpl_ros.adapt.state import Progress
+from gckpl_ros.adapt.storage import Progress
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import AdaptConfig, Config
 from gckpl_ros.errors import InputError

@@ -6,9 +6,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8, UInt32
 
+from gckpl_ros.errors import InputError
 from gckpl_ros.geometry import turned
 from gckpl_ros.view.palette import RGB, Theme
-from gckpl_ros.view.pillow import Image, ImageDraw, ImageFont
+
+try:
+    from PIL import Image as Image
+    from PIL import ImageDraw, ImageFont
+except ImportError as error:
+    raise InputError("pictures need Pillow: pip install 'gckpl_ros[report]'") from error
 
 # Cameras: where a point of the cloud lies in the picture. World z up; camera x right, y down, z into the picture.
 

@@ -16,6 +16,7 @@ from gckpl_ros.view.canvas import (
     NEAR_M,
     Camera,
     Canvas,
+    Image,
     box_corners,
     looking,
     mean_bearing_deg,
@@ -23,7 +24,6 @@ from gckpl_ros.view.canvas import (
     perspective,
 )
 from gckpl_ros.view.palette import DARK, RGB, Theme, as_array, mix
-from gckpl_ros.view.pillow import Image
 from gckpl_ros.view.scene import Scene, enlarged, extent, heading_deg, trails
 
 RINGS_M = (5, 10, 15, 20, 25)

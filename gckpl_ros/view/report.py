@@ -13,6 +13,7 @@ from string import Template
 import numpy as np
 
 from gckpl_ros.files import write_file
+from gckpl_ros.view.canvas import Image
 from gckpl_ros.view.palette import DARK
 from gckpl_ros.view.pictures import (
     Closeup,
@@ -25,7 +26,6 @@ from gckpl_ros.view.pictures import (
     picture,
     seconds,
 )
-from gckpl_ros.view.pillow import Image
 from gckpl_ros.view.scene import Scene, trails
 
 # The report's figures as HTML: cards, bars, and the tables of stages, of what was dropped, and of commands.

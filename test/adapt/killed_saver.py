@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gckpl_ros.adapt.state import Progress
-from gckpl_ros.adapt.storage import Storage
+from gckpl_ros.adapt.storage import Progress, Storage
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig

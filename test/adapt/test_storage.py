@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gckpl_ros.adapt.state import Progress
-from gckpl_ros.adapt.storage import Storage
+from gckpl_ros.adapt.storage import Progress, Storage
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork

@@ -10,8 +10,7 @@ from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
-from gckpl_training.data.collect import read_people
-from gckpl_training.data.crop_files import save_crops
+from gckpl_training.data.people import read_people, save_crops
 
 CLOUDS, STEP_M = 9, 0.1
 STARTS = np.array([[6.0, -2.0, 0.0], [8.0, 3.0, 0.0]])

@@ -19,7 +19,7 @@ from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.learn.temporal import load_temporal
 from gckpl_ros.skeleton import BACKGROUND
-from gckpl_training.data.crop_files import load_crops, load_labelled, save_crops
+from gckpl_training.data.people import load_crops, load_labelled, save_crops
 from gckpl_training.learn import stage2
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.stage2 import Stage2, Stage2Config, from_data, pseudo_label

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gckpl_ros.io.dds.names import dds_topic, dds_type, ros_topic, type_hash, user_data
+from gckpl_ros.io.dds.participant import dds_topic, dds_type, ros_topic, type_hash, user_data
 
 
 def test_topics_and_types_have_the_names_of_ros_2_on_dds():

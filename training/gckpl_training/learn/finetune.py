@@ -12,7 +12,7 @@ from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_networ
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig
-from gckpl_training.data.crop_files import load_labelled
+from gckpl_training.data.people import load_labelled
 from gckpl_training.learn.artefacts import key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream
 from gckpl_training.simulate.people import labelled_crops
@@ -24,7 +24,7 @@ class FinetuneConfig(RunConfig):
 
     out: Path = Path("runs/finetune")
     labels: Path = Path("labelled.npz")
-    """Labelled crop sequences (.npz, see gckpl_training/data/crop_files.py)."""
+    """Labelled crop sequences (.npz, see gckpl_training/data/people.py)."""
     weights: str = ""
     """Where to start; empty: the weights that ship; `random`: from nothing."""
     people: int = 0

@@ -1,4 +1,6 @@
-"""Crop sequences on disk (.npz): tracklets as the network takes them, with labels where they are known.
+"""People to learn from: crop sequences on disk (.npz), and those whom the pipeline tracks in recordings.
+
+The files hold tracklets as the network takes them, with labels where they are known.
 
 Arrays: points (b, t, n, 3) m in float16, mask (b, t, n), views (b, t, 3), origins (b, t, 3), dt_s (b, t) where known;
 and for fine-tuning keypoints (b, t, 14, 3) m, relative to each frame's origin, keypoint_mask (b, t, 14) where some are
@@ -12,10 +14,20 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from rich.progress import track
 
+from gckpl_ros.adapt.collector import Collector
 from gckpl_ros.batch import PersonBatch
+from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import array_names, load_arrays, save_arrays
+from gckpl_ros.io.recording.bag import BagReader
+from gckpl_ros.io.recording.recorded_input import RecordedInput
+from gckpl_ros.io.recording.summary import Tally
+from gckpl_ros.people.tracklets import Tracklet, unpack
+from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.runner import Observer, Runner
+from gckpl_ros.types import Frame, Sample
 
 # Name on disk, type on disk, and shape behind (b, t), of each field of PersonBatch that is kept.
 _KEPT: Final[dict[str, tuple[str, Any, tuple[int | str, ...]]]] = {
@@ -75,3 +87,54 @@ def _check(path: Path, data: dict[str, np.ndarray]) -> None:
         raise InputError(
             f"{path}: shapes do not belong together: { {name: array.shape for name, array in data.items()} }"
         )
+
+
+class Recorder(Observer):
+    """Keeps everybody whom the pipeline tracks for so many clouds."""
+
+    def __init__(self, frames: int) -> None:
+        self._collector = Collector(frames)
+        self.seen: list[Tracklet] = []
+
+    def observe(self, sample: Sample, frame: Frame) -> None:
+        """Take the tracked people of one cloud."""
+        self._collector.add(*frame.tracked(), frame.stamp_ns, sample.pose)
+        self.seen += self._collector.take(len(self._collector))
+
+    def end_tracks(self) -> None:
+        """Nobody goes on."""
+        self._collector.end()
+
+    def configure(self, config: Config) -> None:
+        """Nothing to take over."""
+
+
+def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", frames: int = 10) -> PersonBatch:
+    """Everybody in recordings and crop files; raises InputError where one cannot be read, or nobody is in any."""
+    found: list[PersonBatch] = []
+    for path in data:
+        if path.suffix == ".npz":
+            found.append(load_crops(path))
+        elif seen := tracked_people(path, weights, frame, frames):
+            found.append(unpack(seen))
+    if not any(map(len, found)):
+        raise InputError(f"nobody to learn from in {', '.join(map(str, data))}: nobody is seen for {frames} clouds")
+    if len({some.frames for some in found}) > 1:
+        raise InputError(
+            f"sequences of {sorted({some.frames for some in found})} frames cannot be learnt from together"
+        )
+    return PersonBatch.join(found)
+
+
+def tracked_people(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Tracklet]:
+    """Everybody whom the pipeline tracks in a recording for so many clouds, in axes of the fixed ``frame``."""
+    config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": frame}})
+    recorder = Recorder(frames)
+    runner = Runner(Pipeline(config), [recorder])
+    with BagReader(recording) as bag:
+        source = RecordedInput(bag, config, Tally())
+        records, clouds = bag.records(source.topics), sum(map(bag.count, source.topics))
+        shown = track(records, f"people in {recording.name}", clouds, transient=True)
+        for _ in runner.run(source.samples(shown)):
+            pass
+    return recorder.seen
