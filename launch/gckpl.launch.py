@@ -3,22 +3,16 @@
 Several robots: include this file once for each, in a scoped group, with its own namespace.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessStart
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
-from lifecycle_msgs.msg import Transition
 
 CONFIG = Path(get_package_share_directory("gckpl_ros")) / "config"
 PRESETS = sorted(file.name.removesuffix(".param.yaml") for file in CONFIG.glob("*.param.yaml"))
@@ -75,7 +69,7 @@ def _bring_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         respawn_delay=RESPAWN_DELAY_S,
     )
     rviz = [_rviz(chosen, remappings)] if _is_on(chosen["rviz"]) else []
-    return [*(_autostart(node) if _is_on(chosen["autostart"]) else []), node, *rviz]
+    return [node, *rviz]
 
 
 def _is_on(text: str) -> bool:
@@ -105,7 +99,7 @@ def _has_parameters(nodes: Any, node: str) -> bool:
 
 def _overrides(chosen: dict[str, str]) -> dict[str, Any]:
     """Parameters that the arguments set over those of the file."""
-    values: dict[str, Any] = {"use_sim_time": _is_on(chosen["use_sim_time"])}
+    values: dict[str, Any] = {"use_sim_time": _is_on(chosen["use_sim_time"]), "autostart": _is_on(chosen["autostart"])}
     if points := _names(chosen["points"]):
         values["input.points"] = ParameterValue(points, value_type=list[str])
     if detections := chosen["detections"]:
@@ -113,26 +107,6 @@ def _overrides(chosen: dict[str, str]) -> dict[str, Any]:
     if device := chosen["device"]:
         values["estimate.device"] = ParameterValue(device, value_type=str)
     return values
-
-
-def _autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
-    """Configure at every start of the process, then activate, once: not when somebody configures it again later."""
-    configured = OnStateTransition(
-        target_lifecycle_node=node,
-        start_state="configuring",
-        goal_state="inactive",
-        entities=[_change(node, Transition.TRANSITION_ACTIVATE)],
-        handle_once=True,
-    )
-    begin: Sequence[LaunchDescriptionEntity] = (
-        RegisterEventHandler(configured),
-        _change(node, Transition.TRANSITION_CONFIGURE),
-    )
-    return [RegisterEventHandler(OnProcessStart(target_action=node, on_start=list(begin)))]
-
-
-def _change(node: LifecycleNode, transition: int) -> EmitEvent:
-    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
 
 
 def _rviz(chosen: dict[str, str], remappings: list[tuple[str, str]]) -> Node:

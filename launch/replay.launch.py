@@ -6,9 +6,10 @@ RViz shows it, unless rviz:=false; record:=FOLDER records the results. What else
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
+    EmitEvent,
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
@@ -16,15 +17,17 @@ from launch.actions import (
     Shutdown,
     TimerAction,
 )
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+from rosbag2_py import Info
 
-from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
-
+CLOUDS, BOXES = "sensor_msgs/msg/PointCloud2", "vision_msgs/msg/Detection3DArray"
 SHARE = Path(get_package_share_directory("gckpl_ros"))
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="rosbag2 directory or .mcap file"),
@@ -55,20 +58,55 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     chosen = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch/gckpl.launch.py")),
-        launch_arguments={**_topics(chosen), "rviz": chosen["rviz"], "use_sim_time": "true"}.items(),
+        launch_arguments={
+            **_topics(chosen),
+            "rviz": chosen["rviz"],
+            "use_sim_time": "true",
+            "autostart": "false",
+        }.items(),
     )
     recorder = _record(chosen["record"], context) if chosen["record"] else []
-    return [*_play(chosen["bag"], chosen["rate"]), *recorder, node]
+    return [*_bring_up(), *_play(chosen["bag"], chosen["rate"]), *recorder, node]
 
 
 def _topics(chosen: dict[str, str]) -> dict[str, str]:
-    """Topics as asked for, or as the recording has them; raises InputError where that is not clear."""
-    with BagReader(chosen["bag"]) as bag:
-        detections = (bag.of_type(DETECTIONS_TYPE) or ["none"])[0]
-        return {
-            "points": chosen["points"] or bag.topic(CLOUD_TYPE, option="points:="),
-            "detections": chosen["detections"] or detections,
-        }
+    """Topics as asked for, or as the recording has them; raises RuntimeError where that is not clear."""
+    recorded = _recorded(chosen["bag"])
+    clouds, boxes = (sorted(name for name, kind in recorded.items() if kind == of) for of in (CLOUDS, BOXES))
+    if not chosen["points"] and len(clouds) != 1:
+        raise RuntimeError(f"bag:={chosen['bag']} has {', '.join(clouds) or 'no PointCloud2'}: choose with points:=")
+    return {
+        "points": chosen["points"] or clouds[0],
+        "detections": chosen["detections"] or (boxes[0] if boxes else "none"),
+    }
+
+
+def _recorded(bag: str) -> dict[str, str]:
+    """Types of all topics; by rosbag2, for ros2's own Python may lack what this package needs."""
+    if not Path(bag).exists():
+        raise RuntimeError(f"bag:={bag} is not there")
+    try:
+        metadata = Info().read_metadata(bag, "mcap" if bag.endswith(".mcap") else "")
+    except Exception as error:  # of rosbag2's C++, of any kind
+        raise RuntimeError(f"bag:={bag} cannot be read: {error}") from error
+    return {each.topic_metadata.name: each.topic_metadata.type for each in metadata.topics_with_message_count}
+
+
+def _bring_up() -> list[LaunchDescriptionEntity]:
+    """Configure and activate from here: a node that does it itself may be active before anybody hears of it."""
+    configured = OnStateTransition(
+        start_state="configuring", goal_state="inactive", entities=[_change(Transition.TRANSITION_ACTIVATE)]
+    )
+    started = OnProcessStart(target_action=_is_node, on_start=[_change(Transition.TRANSITION_CONFIGURE)])
+    return [RegisterEventHandler(configured), RegisterEventHandler(started)]
+
+
+def _change(transition: int) -> EmitEvent:
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=_is_node, transition_id=transition))
+
+
+def _is_node(action: Action) -> bool:
+    return isinstance(action, LifecycleNode)
 
 
 def _play(bag: str, rate: str) -> list[LaunchDescriptionEntity]:

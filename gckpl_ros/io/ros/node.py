@@ -17,6 +17,7 @@ from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
 
 NAME: Final = "gckpl"
+_AUTOSTART: Final = "autostart"
 _SERVICE_TYPES: Final = {"std_srvs/srv/SetBool": SetBool, "std_srvs/srv/Trigger": Trigger}
 _NOT_CONFIGURED: Final = Answer(False, "the node is not configured")
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -54,8 +55,22 @@ class SkeletonNode(Node):
         for key, service in SERVICES.items():
             answer = self._enable if key == "enable" else partial(self._answer, key)
             self.create_service(_SERVICE_TYPES[service.type], service.topic, answer)
-        name = self.get_fully_qualified_name()
-        self.get_logger().info(f"waiting for `ros2 lifecycle set {name} configure` and activate; ros2 launch does both")
+        if not self.has_parameter(_AUTOSTART):
+            self.declare_parameter(_AUTOSTART, False)
+        self._autostart = bool(self.get_parameter(_AUTOSTART).value)
+        if not self._autostart:
+            name = self.get_fully_qualified_name()
+            self.get_logger().info(
+                f"waiting for `ros2 lifecycle set {name} configure` and activate; -p {_AUTOSTART}:=true does both"
+            )
+
+    def begin(self) -> None:
+        """Configure and activate where the parameter `autostart` says so; what fails stands in the log.
+
+        Not a launch file's request: started again, it would ask the one that died, which DDS believes in for 10 s.
+        """
+        if self._autostart and self.trigger_configure() == _SUCCESS:
+            self.trigger_activate()
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

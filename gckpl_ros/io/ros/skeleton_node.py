@@ -50,6 +50,7 @@ def _spin(node: "SkeletonNode") -> None:
     Thread(target=lambda: (sigwait(_ENDS), end.trigger()), daemon=True).start()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    node.begin()
     while rclpy.ok() and not ending.is_set():
         try:
             executor.spin_once()

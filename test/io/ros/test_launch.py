@@ -113,12 +113,15 @@ def test_it_is_activated_at_the_start_only(rig, peer, share, tmp_path):
 
 
 def test_a_node_that_dies_is_started_again(rig, peer, share, tmp_path):
-    with launched(tmp_path, "gckpl_ros", "gckpl.launch.py", "device:=cpu", "respawn:=True", "rviz:=False"):
+    arguments = ("device:=cpu", "respawn:=True", "rviz:=False")
+    with launched(tmp_path, "gckpl_ros", "gckpl.launch.py", *arguments) as (_, log):
         assert rig.until(lambda: peer.state() == "active")
         (first,) = node_processes(tmp_path)
         os.kill(first, signal.SIGKILL)
         assert rig.until(lambda: node_processes(tmp_path) not in ([], [first]))
-        assert rig.until(lambda: peer.state() == "active")
+        assert rig.until(lambda: log.read_text().count("configured: clouds from /points") == 2)
+        assert rig.until(lambda: peer.node.count_subscribers("/points") == 1)  # DDS forgets the first one only now
+        assert peer.state() == "active"
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,15 @@ def test_what_ros_refuses_at_the_start_is_one_line(start):
     assert node.wait() == 1
     assert "nowhere.yaml" in node.log
     assert "Traceback" not in node.log
+
+
+def test_it_can_bring_itself_up(start, peer):
+    start(autostart=True)
+    assert peer.state() == "active"
+    assert peer.change("deactivate", "cleanup", "configure") == [True, True, True]
+    assert peer.state() == "inactive"
+
+
+def test_it_waits_with_the_reason_where_it_cannot_bring_itself_up(start, peer):
+    node = start(autostart=True, estimate__weights="/nowhere")
+    assert peer.state() == "unconfigured" and "/nowhere" in node.log
