@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from gckpl_ros.types import Boxes
@@ -77,7 +76,11 @@ def facing(to_left: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
 
 
 def _library(array: Any) -> Any:
-    return torch if isinstance(array, torch.Tensor) else np
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    import torch  # here: programs that only read skeletons have no tensors, and start without it
+
+    return torch
 
 
 # Points in upright boxes.

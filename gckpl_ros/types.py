@@ -7,12 +7,15 @@ unless a name says otherwise. Shapes: n points, b people, k keypoints (14), p pa
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from gckpl_ros.batch import PersonBatch
 from gckpl_ros.skeleton import NUM_KEYPOINTS
+
+if TYPE_CHECKING:
+    import gckpl_ros.batch  # with torch, which a program that only reads skeletons can do without
 
 
 class TrackState(IntEnum):
@@ -139,7 +142,8 @@ class Sample:
 class Frame:
     """What the pipeline says of one cloud: people, time spent per stage (ms), and what was dropped and why.
 
-    ``people``: the crops of those who were seen; they are the first rows of ``tracks``, in the same order.
+    ``people``: the crops of those who were seen; they are the first rows of ``tracks``, in the same order. None in a
+    frame that comes from a message.
     """
 
     stamp_ns: int
@@ -148,10 +152,11 @@ class Frame:
     parts: Parts | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
-    people: PersonBatch = field(default_factory=PersonBatch.empty)
+    people: Optional["gckpl_ros.batch.PersonBatch"] = None
 
-    def tracked(self) -> tuple[PersonBatch, Int64[np.ndarray, " b"]]:
-        """Crops and ids of those whom the tracker knew and who were seen in this cloud."""
+    def tracked(self) -> tuple["gckpl_ros.batch.PersonBatch", Int64[np.ndarray, " b"]]:
+        """Crops and ids of those whom the tracker knew and who were seen in this cloud; of a frame of the pipeline."""
+        assert self.people is not None, "only the pipeline's frames hold people"
         known = self.tracks.states[: len(self.people)] == TrackState.TRACKED
         return self.people.rows(known), self.tracks.ids[: len(self.people)][known]
 

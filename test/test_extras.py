@@ -17,6 +17,7 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
     ("modules", "absent"),
     [
         ("gckpl_ros.commands.replay, gckpl_ros.commands.live, gckpl_ros.commands.evaluate", PICTURES),
+        ("gckpl_ros.commands.echo", (*PICTURES, "torch")),  # what only shows skeletons starts at once
         ("gckpl_ros.io.dds.node, gckpl_ros.io.recording.replay, gckpl_ros.adapt", (*PICTURES, "tyro", "rich")),
     ],
 )

@@ -96,7 +96,8 @@ def _finite(frame: Frame) -> Frame:
         return frame
     chosen = Tracks(tracks.ids[kept], tracks.states[kept], boxes[kept], skeletons[kept], tracks.velocities[kept])
     parts = _of_people(frame.parts, kept) if frame.parts else None
-    return replace(frame, tracks=chosen, parts=parts, people=frame.people.rows(kept[: len(frame.people)]))
+    people = None if frame.people is None else frame.people.rows(kept[: len(frame.people)])
+    return replace(frame, tracks=chosen, parts=parts, people=people)
 
 
 def _of_people(parts: Parts, kept: Bool[np.ndarray, " b"]) -> Parts:
