@@ -16,7 +16,8 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("gckpl_ros.commands.replay, gckpl_ros.commands.live, gckpl_ros.commands.evaluate", PICTURES),
+        ("gckpl_ros.commands.replay, gckpl_ros.commands.evaluate", (*PICTURES, "cyclonedds")),
+        ("gckpl_ros.commands.live", PICTURES),
         ("gckpl_ros.commands.echo", (*PICTURES, "torch")),  # what only shows skeletons starts at once
         ("gckpl_ros.io.dds.node, gckpl_ros.io.recording.replay, gckpl_ros.adapt", (*PICTURES, "tyro", "rich")),
     ],

@@ -1,7 +1,6 @@
 """The command `gckpl live`: skeletons of live clouds on a ROS 2 network, without ROS."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -17,7 +16,7 @@ from gckpl_ros.io.dds.network import buffer_warning
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
-from gckpl_ros.io.live.interface import NO_DETECTIONS
+from gckpl_ros.io.live.interface import input_overrides
 from gckpl_ros.io.live.status import Report, in_words
 from gckpl_ros.pipeline import Pipeline
 
@@ -52,14 +51,6 @@ def main(
             _watch(node, settings, stop, show, console)
         _print_news(node, console)
         console.print("\n".join(_summary(node)), highlight=False, markup=False)
-
-
-def input_overrides(points: Sequence[str], detections: str | None) -> Iterator[str]:
-    """Options as overrides; JSON is YAML."""
-    if points:
-        yield f"input.points={json.dumps(points)}"
-    if detections is not None:
-        yield f"input.detections={json.dumps('' if detections == NO_DETECTIONS else detections)}"
 
 
 def _watch(node: Node, settings: Config, stop: Stop, show: Show, console: Console) -> None:

@@ -10,10 +10,9 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from gckpl_ros.commands.live import input_overrides
 from gckpl_ros.config import load_config
 from gckpl_ros.files import write_file
-from gckpl_ros.io.live.interface import NO_DETECTIONS, resolve
+from gckpl_ros.io.live.interface import NO_DETECTIONS, input_overrides, resolve
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
 from gckpl_ros.io.recording.replay import replay

@@ -3,8 +3,9 @@
 Names are ROS names: `~` is the node's own (default: gckpl), a name without a leading slash lies in its namespace.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gckpl_ros.errors import InputError
@@ -113,3 +114,11 @@ def resolve(name: str, node: str = "gckpl") -> str:
     if name.startswith("~/"):
         return node + name[1:]
     return name if name.startswith("/") else f"{node.rpartition('/')[0]}/{name}"
+
+
+def input_overrides(points: Sequence[str], detections: str | None) -> Iterator[str]:
+    """Topics of the command line as overrides of parameters; JSON is YAML."""
+    if points:
+        yield f"input.points={json.dumps(points)}"
+    if detections is not None:
+        yield f"input.detections={json.dumps('' if detections == NO_DETECTIONS else detections)}"
