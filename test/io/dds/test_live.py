@@ -19,7 +19,7 @@ from gckpl_ros.config import load_config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.node import MALFORMED
 from gckpl_ros.io.dds.participant import LATCHED, Participant, Profile
-from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, input_overrides
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_training.commands import sim
 
@@ -223,8 +223,8 @@ def test_bad_options_are_refused_before_anything_long(monkeypatch, weights):
 
 
 def test_options_become_parameters():
-    told = list(live._inputs(("/a", "/b: c"), "none"))
-    config = load_config(None, ["input.wait_s=1", *told])
+    overrides = list(input_overrides(("/a", "/b: c"), "none"))
+    config = load_config(None, ["input.wait_s=1", *overrides])
     assert config.input.points == ("/a", "/b: c")
     assert config.input.detections == "" and config.input.wait_s == 1
-    assert list(live._inputs((), None)) == []
+    assert list(input_overrides((), None)) == []
