@@ -37,8 +37,9 @@ class InputConfig(_Section):
         json_schema_extra=FIXED,
     )
     classes: tuple[str, ...] = Field(
-        ("pedestrian", "person"),
-        description="Classes of detections that are people; an empty name among them: every class.",
+        ("pedestrian", "person", "human.pedestrian.*", "0"),
+        description="Classes of detections that are people, upper and lower case alike; * at the end: all that begin "
+        "so; an empty name: every class. 0 is COCO's number of a person: leave it out where 0 is something else.",
         json_schema_extra=FIXED,
     )
     frame: str = Field(

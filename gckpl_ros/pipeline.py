@@ -13,6 +13,7 @@ from gckpl_ros.detect import Detector, NoDetector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
+from gckpl_ros.reasons import TOO_MANY, UNSURE
 from gckpl_ros.track import NoTracker, Tracker
 from gckpl_ros.types import Boxes, Cloud, Frame, Parts, Sample
 
@@ -51,7 +52,7 @@ class Pipeline:
         watch.lap("estimate")
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
-        dropped |= beyond | ({} if sure.all() else {"unsure": int((~sure).sum())})
+        dropped |= beyond | ({} if sure.all() else {UNSURE: int((~sure).sum())})
         parts = _parts(crops, estimate.parts, sure) if "parts" in wanted else None
         people = crops if sure.all() else crops.rows(sure)
         return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
@@ -97,7 +98,7 @@ def _nearest(boxes: Boxes, cloud: Cloud, most: int) -> tuple[Boxes, dict[str, in
         return boxes, {}
     distances = np.linalg.norm(boxes.centers - np.asarray(cloud.origin, np.float32), axis=1)
     nearest = np.sort(np.argsort(distances, kind="stable")[:most])
-    return boxes[nearest], {"too_many": len(boxes) - most}
+    return boxes[nearest], {TOO_MANY: len(boxes) - most}
 
 
 def _parts(crops: PersonBatch, probability: Float32[np.ndarray, "b n 15"], sure: Bool[np.ndarray, " b"]) -> Parts:

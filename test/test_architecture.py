@@ -26,7 +26,7 @@ MODULES = {
 }
 
 # What each part of the runtime may import of the others; training may import all of them.
-VOCABULARY = {"skeleton", "batch", "types", "config", "errors", "files", "geometry"}
+VOCABULARY = {"skeleton", "batch", "types", "config", "errors", "files", "geometry", "reasons"}
 STAGES = {"people", "detect", "estimate", "track"}
 ALLOWED = {
     "errors": set(),
@@ -36,6 +36,7 @@ ALLOWED = {
     "config": {"errors"},
     "files": {"errors"},
     "geometry": {"types"},
+    "reasons": set(),
     "people": VOCABULARY,
     "detect": VOCABULARY,
     "estimate": VOCABULARY,

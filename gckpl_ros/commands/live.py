@@ -17,7 +17,7 @@ from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
 from gckpl_ros.io.live.interface import input_overrides
-from gckpl_ros.io.live.status import Report, in_words
+from gckpl_ros.io.live.status import Report, in_words, what_is_wrong
 from gckpl_ros.pipeline import Pipeline
 
 Show: TypeAlias = Callable[[str], None]
@@ -96,16 +96,16 @@ def _line(node: Node) -> str:
 
 
 def _left_out(report: Report) -> str:
-    skipped = sum(report.skipped.values())
-    if not skipped:
-        return ""
-    return f", {skipped} of {report.clouds} clouds skipped: {max(report.skipped, key=report.skipped.__getitem__)}"
+    skipped = sum(report.recently_skipped.values())
+    return f", {skipped} clouds skipped lately: {what_is_wrong(report)}" if skipped else ""
 
 
 def _summary(node: Node) -> Iterator[str]:
     report = node.status.report()
     yield f"{report.clouds} clouds, {report.frames} results"
-    for what, reasons in (("skipped", report.skipped), ("dropped", report.dropped)):
-        yield from (f"  {what}: {reason}: {count}" for reason, count in reasons.items())
+    for what, reasons in (("skipped", report.skipped), ("dropped", report.dropped), ("mended", report.mended)):
+        for reason, count in reasons.items():
+            latest = f", the latest: {report.examples[reason]}" if reason in report.examples else ""
+            yield f"  {what}: {reason}: {count}{latest}"
     if node.adaptation.state != Activity.DISABLED:
         yield f"adaptation {in_words(node.adaptation)}"

@@ -8,11 +8,12 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import CropConfig
 from gckpl_ros.geometry import points_in_boxes
 from gckpl_ros.people.thinning import evenly
+from gckpl_ros.reasons import BAD_BOX, FEW_POINTS
 from gckpl_ros.types import Boxes, Cloud
 
 
 def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[PersonBatch, Int64[np.ndarray, " b"], dict[str, int]]:
-    """Crops of all usable boxes, which boxes they are, and how many were dropped by reason (few_points, bad_box).
+    """Crops of all usable boxes, which boxes they are, and how many were dropped by reason.
 
     Boxes grow by ``config.margin_m`` on each side; a point may belong to several people; ground stays in.
     """
@@ -22,7 +23,7 @@ def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[PersonBatch, I
     enough = np.flatnonzero(counts >= config.min_points)
     kept = good[enough]
     sampled = [_thinned(cloud.points, rows[i], config.max_points) for i in enough]
-    dropped = {"bad_box": len(boxes) - len(good), "few_points": len(good) - len(kept)}
+    dropped = {BAD_BOX: len(boxes) - len(good), FEW_POINTS: len(good) - len(kept)}
     crops = _pack(cloud, boxes.centers[kept], sampled, counts[enough])
     return crops, kept, {reason: count for reason, count in dropped.items() if count}
 

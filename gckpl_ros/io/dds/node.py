@@ -19,9 +19,8 @@ from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.reasons import TOO_SLOW, UNREADABLE, UNREADABLE_CLOUD
 
-MALFORMED: Final = "message that cannot be read"
-TOO_SLOW: Final = "result that a reader was too slow to take"
 _KEEP_S: Final = 10.0  # as tf2
 
 
@@ -60,7 +59,7 @@ class Node:
     def publish(self, name: str, message: Any) -> None:
         """Send one output."""
         if not self._publishers[name].publish(message):
-            self.status.drop({TOO_SLOW: 1})
+            self.status.count(TOO_SLOW, example=name)
 
     def log(self, text: str) -> None:
         """Keep what a person should know."""
@@ -111,7 +110,7 @@ class Node:
         self._network.subscribe(topic, INPUTS[kind].type, receive, profile, refuse)
 
     def _refuse_cloud(self, error: Exception) -> None:
-        self.status.skip(MALFORMED)
+        self.status.count(UNREADABLE_CLOUD, example=str(error))
 
     def _refuse(self, error: Exception) -> None:
-        self.status.drop({MALFORMED: 1})
+        self.status.count(UNREADABLE, example=str(error))

@@ -12,12 +12,12 @@ import numpy as np
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import MOST_WAITING, Detections, Match, Matcher, NotYetError, Scan, Scans, SkippedError
 from gckpl_ros.io.live.status import Status
-from gckpl_ros.io.messages.detections import to_boxes
+from gckpl_ros.io.messages.detections import own_frame, to_boxes
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import Transforms
+from gckpl_ros.reasons import TIME_WENT_BACK
 from gckpl_ros.types import Sample
 
-TIME_WENT_BACK: Final = "waited when time went back"
 _POLL_S: Final = 0.005  # transforms come without a sign
 
 
@@ -71,7 +71,8 @@ class LiveInput:
         with self._changed:
             self._detector_came_s = self._clock()
             header, read = message.header, partial(to_boxes, message, self._classes)
-            self._matcher.add_detections(Detections(stamp_ns(header.stamp), header.frame_id, read))
+            frames = {own_frame(detection, message) for detection in message.detections} or {""}
+            self._matcher.add_detections(Detections(stamp_ns(header.stamp), header.frame_id, frames, read))
             self._changed.notify_all()
 
     def take(self, timeout_s: float) -> Sample | None:
@@ -81,11 +82,11 @@ class LiveInput:
             try:
                 return self._sample(match)
             except SkippedError as error:
-                self._status.skip(error.reason)
+                self._status.count(error.reason, example=error.example)
         return None
 
     def _start_anew(self, stamp: int) -> None:
-        self._status.skip(TIME_WENT_BACK, sum(len(scan.clouds) for scan in self._scans.waiting))
+        self._status.count(TIME_WENT_BACK, sum(len(scan.clouds) for scan in self._scans.waiting))
         self._scans.restart()
         self._matcher.start_anew(stamp)
         self._transforms.clear()
@@ -109,7 +110,7 @@ class LiveInput:
             except NotYetError:
                 continue
             except SkippedError as error:
-                self._status.skip(error.reason, len(scan.clouds))
+                self._status.count(error.reason, len(scan.clouds), error.example)
                 self._scans.waiting.remove(scan)
                 continue
             except Exception:

@@ -1,9 +1,9 @@
 """What belongs to a cloud, live or recorded: the other sensors' clouds, transforms and detections of its time."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -11,47 +11,44 @@ from jaxtyping import Float32, Float64
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.geometry import transformed, transformed_boxes
+from gckpl_ros.io.messages.detections import Found
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import FAR_M, stamp_ns
 from gckpl_ros.io.messages.tf import TransformError, Transforms
+from gckpl_ros.reasons import (
+    BAD_CLOUD,
+    LATE_DETECTIONS,
+    MISSING,
+    NO_POINTS,
+    NO_TRANSFORM,
+    NO_TRANSFORM_OF_ITS_OWN,
+    NOT_NEWER,
+    REPLACED,
+    Counts,
+    Remark,
+)
 from gckpl_ros.types import Boxes, Cloud, Sample
 
 # A cloud this much older than the one before means that time starts anew, not that a message was late.
 RESTART_NS: Final = 1_000_000_000
-NOT_NEWER: Final = "cloud that is not newer than the one before"
-NO_POINTS: Final = "cloud without a finite point"
-NO_DETECTIONS_OF_ITS_TIME: Final = "cloud without detections of its time"
-MISSING: Final = "cloud of another sensor is missing"
-REPLACED: Final = "replaced by a newer cloud"
 MOST_WAITING: Final = 16
 _MOST_DETECTIONS: Final = 32
+_MOST_FRAMES: Final = 16
 
 Transform = Float64[np.ndarray, "4 4"]
 
 
 class SkippedError(Exception):
-    """This cloud cannot be used; ``reason`` is the same for all clouds with the same fault."""
+    """This cloud cannot be used: ``reason`` is one of SKIPPED, ``example`` says more."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
+    def __init__(self, reason: str, example: str = "") -> None:
+        super().__init__(example or reason)
         self.reason = reason
+        self.example = example
 
 
 class NotYetError(Exception):
     """Something that belongs to a cloud may still come."""
-
-
-@runtime_checkable
-class Counts(Protocol):
-    """Counts what has no result, by reason."""
-
-    def skip(self, reason: str, count: int = 1) -> None:
-        """Clouds that have no result."""
-        ...
-
-    def drop(self, reasons: Mapping[str, int]) -> None:
-        """People or detections that were left out."""
-        ...
 
 
 @dataclass
@@ -94,7 +91,7 @@ class Scans:
         stamp = stamp_ns(message.header.stamp)
         self._last_ns[sensor] = stamp
         if self._taken_ns is not None and stamp <= self._taken_ns:
-            self._counts.skip(NOT_NEWER)
+            self._counts.count(NOT_NEWER)
         else:
             self._place(stamp, message, sensor, now_s)
 
@@ -107,7 +104,7 @@ class Scans:
     def drop_before(self, place: int) -> None:
         """Give up those that wait before this place."""
         if place > 0:
-            self._counts.skip(REPLACED, sum(len(scan.clouds) for scan in self.waiting[:place]))
+            self._counts.count(REPLACED, sum(len(scan.clouds) for scan in self.waiting[:place]))
             del self.waiting[:place]
 
     def passed(self, scan: Scan, sensor: int) -> bool:
@@ -128,18 +125,23 @@ class Scans:
 
 
 class Detections(NamedTuple):
-    """Detections of one time in their frame ("": the cloud's); ``boxes``: reads them, with what was dropped and why."""
+    """Detections of one time in their frame ("": the cloud's); ``frames``: others, of single ones ("": theirs).
+
+    ``read`` makes boxes of them.
+    """
 
     stamp_ns: int
     frame_id: str
-    boxes: Callable[[], tuple[Boxes, Mapping[str, int]]]
+    frames: Collection[str]
+    read: Callable[[], Found]
 
 
 @dataclass(frozen=True)
 class Match:
     """A scan with all that belongs to it, not decoded yet; its clouds go into ``frame_id`` by ``transforms``.
 
-    ``detections`` None: there is no detector, or it is ``late`` (then nobody is there).
+    ``detections`` None: there is no detector, or it is ``late`` (then nobody is there). ``T_cloud_frames`` has each of
+    their frames that has a transform.
     """
 
     scan: Scan
@@ -147,7 +149,7 @@ class Match:
     transforms: dict[int, Transform]
     T_fixed_cloud: Transform | None
     detections: Detections | None
-    T_cloud_detections: Transform | None
+    T_cloud_frames: Mapping[str, Transform]
     late: bool
 
 
@@ -209,7 +211,7 @@ class Matcher:
         if missing := set(sensors) - set(scan.clouds):
             if not final:
                 raise NotYetError
-            self._counts.drop({MISSING: len(missing)})
+            self._counts.count(MISSING, len(missing), f"sensor {min(missing)} of input.points")
 
     def _nearest_detections(self, scan: Scan, final: bool) -> Detections | None:
         """Those of the scan's time; None if there are none."""
@@ -218,17 +220,27 @@ class Matcher:
             return nearest
         if not final:
             raise NotYetError
-        self._counts.drop({NO_DETECTIONS_OF_ITS_TIME: 1})
+        self._counts.count(LATE_DETECTIONS)
         return None
 
     def _of_cloud(self, frame_id: str, cloud: Any, final: bool) -> Transform:
         """T_frame_sensor at the time of the sensor's own cloud."""
         return self._lookup(frame_id, cloud.header.frame_id, stamp_ns(cloud.header.stamp), final)
 
-    def _of_detections(self, frame_id: str, detections: Detections | None, scan: Scan, final: bool) -> Transform | None:
-        if detections is None or detections.frame_id in ("", frame_id):
-            return None
-        return self._lookup(frame_id, detections.frame_id, scan.stamp_ns, final)
+    def _of_detections(
+        self, frame_id: str, detections: Detections | None, scan: Scan, final: bool
+    ) -> Mapping[str, Transform]:
+        """T_cloud_frame of the detections' frame, which must be there, and of those that single ones have."""
+        if detections is None:
+            return {}
+        found = {}
+        for frame in sorted(detections.frames)[:_MOST_FRAMES]:
+            try:
+                found[frame] = self._lookup(frame_id, frame or detections.frame_id or frame_id, scan.stamp_ns, final)
+            except SkippedError:
+                if not frame:
+                    raise
+        return found
 
     def _lookup(self, target: str, source: str, stamp: int, final: bool) -> Transform:
         if target == source:
@@ -238,14 +250,18 @@ class Matcher:
         except TransformError as error:
             if not final:
                 raise NotYetError from error
-            raise SkippedError(f"no transform from {source} to {target} at its time", str(error)) from error
+            raise SkippedError(NO_TRANSFORM, f"from {source} to {target}: {error}") from error
 
     def _boxes(self, match: Match) -> Boxes | None:
         if match.detections is None:
             return Boxes.empty() if match.late else None
-        boxes, dropped = match.detections.boxes()
-        self._counts.drop(dropped)
-        return boxes if match.T_cloud_detections is None else transformed_boxes(match.T_cloud_detections, boxes)
+        boxes, frames, remarks = match.detections.read()
+        known = np.array([frame in match.T_cloud_frames for frame in frames], bool)
+        if not known.all():
+            remarks = [*remarks, Remark(NO_TRANSFORM_OF_ITS_OWN, int((~known).sum()), frames[int(known.argmin())])]
+        for remark in remarks:
+            self._counts.count(*remark)
+        return _in_one_frame(boxes[known], [frame for frame in frames if frame in match.T_cloud_frames], match)
 
 
 def _plausible(T: Transform) -> Transform:
@@ -266,7 +282,18 @@ def _points(message: Any) -> Float32[np.ndarray, "n 3"]:
     try:
         return to_points(message)[0]
     except InputError as error:
-        raise SkippedError(str(error)) from error
+        raise SkippedError(BAD_CLOUD, str(error)) from error
+
+
+def _in_one_frame(boxes: Boxes, frames: Sequence[str], match: Match) -> Boxes:
+    """Boxes of several frames in the cloud's; those that are in it already stay as they are."""
+    centers, yaws = boxes.centers.copy(), boxes.yaws.copy()
+    for frame in set(frames):
+        if not (np.eye(4) == (T := match.T_cloud_frames[frame])).all():
+            rows = np.array([each == frame for each in frames], bool)
+            moved = transformed_boxes(T, boxes[rows])
+            centers[rows], yaws[rows] = moved.centers, moved.yaws
+    return replace(boxes, centers=centers, yaws=yaws)
 
 
 def _placed(points: Float32[np.ndarray, "n 3"], T: Float64[np.ndarray, "4 4"]) -> Float32[np.ndarray, "n 3"]:

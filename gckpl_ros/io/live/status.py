@@ -16,23 +16,28 @@ from gckpl_ros.adapt import Activity, AdaptationState
 from gckpl_ros.io.live.interface import OUTPUTS
 from gckpl_ros.io.messages.skeletons import to_header
 from gckpl_ros.io.messages.typestore import MessageTypes
+from gckpl_ros.reasons import DROPPED, MENDED, SKIPPED, of_kind, shortened
 from gckpl_ros.types import Frame
 
 _WINDOW_S: Final = 5.0
 _WINDOW_FRAMES: Final = 200
-# Reasons quote what is wrong with a message: a stream of rubbish must not fill the memory with ever new ones.
-_MOST_REASONS: Final = 64
-_OTHER: Final = "other reasons"
+_RECENT_REASONS: Final = 1000
 _SILENT_S: Final = 1.0
 _PAGE_BYTES: Final = 4096
+
+# diagnostic_msgs/DiagnosticStatus's constants.
+_OK: Final = 0
+_WARN: Final = 1
 
 
 @dataclass(frozen=True)
 class Report:
     """The last seconds (rate, people, times in ms as median and 95th percentile), and counts since the start.
 
-    ``skipped``: clouds without a result, ``dropped``: people and detections, by reason. ``silent_s``: since the last
-    cloud came, None before the first. ``memory_mb``: of the process, ``device_memory_mb``: of torch on CUDA.
+    ``skipped``: clouds without a result, ``dropped``: people, detections and messages, ``mended``: what was used
+    nevertheless, by reason; ``examples``: the latest of each. ``recently_skipped``: of the last seconds. ``silent_s``:
+    since the last cloud came, None before the first. ``memory_mb``: of the process, ``device_memory_mb``: of torch on
+    CUDA. Not ``enabled``: clouds are ignored, as somebody wished.
     """
 
     rate_hz: float
@@ -42,9 +47,13 @@ class Report:
     frames: int
     skipped: Mapping[str, int]
     dropped: Mapping[str, int]
+    mended: Mapping[str, int]
+    examples: Mapping[str, str]
+    recently_skipped: Mapping[str, int]
     silent_s: float | None
     memory_mb: float
     device_memory_mb: float
+    enabled: bool = True
 
 
 class Status:
@@ -55,8 +64,10 @@ class Status:
         self._clock = clock
         self._lock = Lock()
         self._clouds = self._frames = self._people = 0
-        self._skipped: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
+        self._enabled = True
+        self._numbers: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        self._recently_skipped: deque[tuple[float, str, int]] = deque(maxlen=_RECENT_REASONS)
         self._cloud_came_s: float | None = None
         self._recent: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=_WINDOW_FRAMES)
 
@@ -66,20 +77,26 @@ class Status:
             self._clouds += 1
             self._cloud_came_s = self._clock()
 
-    def skip(self, reason: str, count: int = 1) -> None:
-        """Clouds that have no result."""
+    def enable(self, enabled: bool) -> None:
+        """Whether clouds are taken at all."""
         with self._lock:
-            _count(self._skipped, reason, count)
+            self._enabled = enabled
 
-    def drop(self, reasons: Mapping[str, int]) -> None:
-        """People or detections that were left out."""
+    def count(self, reason: str, number: int = 1, example: str = "") -> None:
+        """What has no result, was left out or mended."""
+        if not number:
+            return
         with self._lock:
-            for reason, count in reasons.items():
-                _count(self._dropped, reason, count)
+            self._numbers[reason] += number
+            if example:
+                self._examples[reason] = shortened(example)
+            if reason in SKIPPED:
+                self._recently_skipped.append((self._clock(), reason, number))
 
     def add(self, frame: Frame, latency_ms: float) -> None:
         """A result was published, this long after its cloud had come; the frame's timings are its stages."""
-        self.drop(frame.dropped)
+        for reason, number in frame.dropped.items():
+            self.count(reason, number)
         with self._lock:
             self._frames += 1
             self._people = len(frame.tracks)
@@ -97,12 +114,24 @@ class Status:
                 stages_ms=_stages([timings for _, timings in recent]),
                 clouds=self._clouds,
                 frames=self._frames,
-                skipped=dict(self._skipped),
-                dropped=dict(self._dropped),
+                skipped=of_kind(SKIPPED, self._numbers),
+                dropped=of_kind(DROPPED, self._numbers),
+                mended=of_kind(MENDED, self._numbers),
+                examples=dict(self._examples),
+                recently_skipped=self._skipped_since(now - _WINDOW_S),
                 silent_s=None if self._cloud_came_s is None else now - self._cloud_came_s,
                 memory_mb=_memory_mb(),
                 device_memory_mb=torch.cuda.memory_allocated() / 1e6,
+                enabled=self._enabled,
             )
+
+    def _skipped_since(self, start_s: float) -> Counter[str]:
+        """By reason; the caller holds the lock."""
+        recent: Counter[str] = Counter()
+        for at_s, reason, number in self._recently_skipped:
+            if at_s >= start_s:
+                recent[reason] += number
+        return recent
 
 
 def to_diagnostic_status(report: Report, name: str, types: MessageTypes) -> Any:
@@ -119,13 +148,21 @@ def to_diagnostic_status(report: Report, name: str, types: MessageTypes) -> Any:
 
 
 def _health(report: Report) -> tuple[int, str]:
+    if not report.enabled:
+        return _OK, "disabled"
     if report.silent_s is None or report.silent_s > _SILENT_S:
         since = "yet" if report.silent_s is None else f"for {report.silent_s:.0f} s"
-        return 1, f"no clouds {since}"
+        return _WARN, f"no clouds {since}"
     if not report.rate_hz:
-        reason = max(report.skipped, key=lambda reason: report.skipped[reason], default="the first is in work")
-        return 1, f"clouds come, but none has a result: {reason}"
-    return 0, f"{report.rate_hz:.1f} Hz, {report.people} people"
+        return _WARN, f"clouds come, but none has a result: {what_is_wrong(report) or 'the first is in work'}"
+    return _OK, f"{report.rate_hz:.1f} Hz, {report.people} people"
+
+
+def what_is_wrong(report: Report) -> str:
+    """Why most of the clouds that were skipped in the last seconds were, with an example; empty if none was."""
+    reasons = report.recently_skipped
+    reason = max(reasons, key=reasons.__getitem__, default="")
+    return f"{reason} ({report.examples[reason]})" if reason in report.examples else reason
 
 
 def _values(report: Report) -> dict[str, str]:
@@ -133,14 +170,12 @@ def _values(report: Report) -> dict[str, str]:
     values |= {f"{stage} (ms)": f"{times['median']:.1f}" for stage, times in report.stages_ms.items()}
     values |= {f"{stage}, 95 % (ms)": f"{times['p95']:.1f}" for stage, times in report.stages_ms.items()}
     values |= {"clouds": str(report.clouds), "frames": str(report.frames)}
-    values |= {f"skipped: {reason}": str(count) for reason, count in report.skipped.items()}
-    values |= {f"dropped: {reason}": str(count) for reason, count in report.dropped.items()}
+    for kind, numbers in (("skipped", report.skipped), ("dropped", report.dropped), ("mended", report.mended)):
+        for reason, number in numbers.items():
+            values[f"{kind}: {reason}"] = str(number)
+            if reason in report.examples:
+                values[f"{kind}: {reason}, latest"] = report.examples[reason]
     return values | {"memory (MB)": f"{report.memory_mb:.0f}", "device memory (MB)": f"{report.device_memory_mb:.0f}"}
-
-
-def _count(counter: Counter[str], reason: str, count: int) -> None:
-    if count:
-        counter[reason if reason in counter or len(counter) < _MOST_REASONS else _OTHER] += count
 
 
 def _stages(timings: list[Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -159,14 +194,12 @@ def _memory_mb(statm: Path = Path("/proc/self/statm")) -> float:
 
 # What is told from time to time, not of a cloud: /diagnostics, and what the online adapter is doing.
 
-_OK: Final = 0
-_WARN: Final = 1
-
 
 def reports(
     status: Status, adaptation: AdaptationState, name: str, stamp_ns: int, types: MessageTypes, wanted: Collection[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Name and message of each wanted report of a node; ``stamp_ns``: now."""
+    """Name and message of each wanted report of a node (its name with namespaces); ``stamp_ns``: now."""
+    name = name.strip("/")
     if "adaptation" in wanted:
         yield "adaptation", to_adaptation_status(adaptation, stamp_ns, types)
     if "diagnostics" in wanted:

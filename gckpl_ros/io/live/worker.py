@@ -13,6 +13,7 @@ from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.reasons import INTERNAL
 from gckpl_ros.runner import Runner
 from gckpl_ros.types import Frame, Sample
 
@@ -124,7 +125,7 @@ class Worker:
         self._status.add(replace(frame, timings_ms={"wait": sample.wait_ms, **frame.timings_ms}), latency_ms)
 
     def _fail(self, error: Exception) -> None:
-        self._status.skip(f"internal error: {type(error).__name__}")
+        self._status.count(INTERNAL, example=f"{type(error).__name__}: {error}")
         if type(error).__name__ not in self._logged:
             self._logged.add(type(error).__name__)
             self._transport.log(f"a cloud was skipped, please report this:\n{format_exc()}")

@@ -1,64 +1,134 @@
-"""vision_msgs/Detection3DArray to boxes, and which of them belong to a cloud."""
+"""vision_msgs/Detection3DArray to boxes, and what of it cannot be used."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
+from math import isfinite
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
-from gckpl_ros.io.messages.skeletons import FAR_M, yaw
+from gckpl_ros.io.messages.skeletons import FAR_M
+from gckpl_ros.reasons import (
+    BAD_POSITION,
+    BAD_SCORE,
+    BAD_SIZE,
+    BAD_TURN,
+    NO_CLASS,
+    NO_TURN,
+    OTHER_CLASS,
+    SCORE_OUTSIDE,
+    Remark,
+)
 from gckpl_ros.types import Boxes
 
-_UNIT_TOLERANCE = 0.02
+_UNIT_TOLERANCE: Final = 0.02
 
 
-def to_boxes(message: Any, classes: Collection[str] = ()) -> tuple[Boxes, Mapping[str, int]]:
-    """Upright boxes (m, in the message's frame) of the wanted classes, and what was dropped and why.
+class Found(NamedTuple):
+    """Upright boxes, the frame of each where it is not the message's (else empty), and what was dropped or mended."""
 
-    No classes: all are wanted; upper and lower case are the same. A box's score is that of its likeliest wanted class.
-    Roll and pitch are ignored: people's boxes stand upright.
+    boxes: Boxes
+    frames: list[str]
+    remarks: list[Remark]
+
+
+class _Label(NamedTuple):
+    """What a detection is: the likeliest of its classes, whether any is wanted, and the score of that."""
+
+    name: str
+    wanted: bool
+    score: float
+
+
+def to_boxes(message: Any, classes: Collection[str] = ()) -> Found:
+    """Upright boxes (m) of the wanted classes; whatever is wrong with a detection, only itself is left out.
+
+    No classes: all are wanted; upper and lower case are the same, and a class that ends with * stands for all that
+    begin so. A box's score is that of its likeliest wanted class, clamped to 0..1. Roll and pitch are ignored: people's
+    boxes stand upright. A quaternion of four zeros is no turn.
     """
-    wanted = {name.casefold() for name in classes}
-    rows: list[tuple[float, ...]] = []
-    dropped: Counter[str] = Counter()
-    for detection in message.detections:
-        scores = _scores(detection)
-        chosen = [score for name, score in scores.items() if not wanted or name.casefold() in wanted]
-        if reason := _fault(detection.bbox) if chosen or not wanted else _unwanted(scores):
-            dropped[reason] += 1
-        else:
-            rows.append(_row(detection.bbox, max(chosen, default=1.0)))
-    values = np.array(rows, np.float32).reshape(len(rows), 8)
-    return Boxes(values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]), dropped
+    detections, wanted = message.detections, _wanted(classes)
+    labels = [_label(detection.results, wanted) for detection in detections]
+    values = np.array([_numbers(detection.bbox) for detection in detections], np.float64).reshape(-1, 10)
+    scores = np.array([label.score for label in labels], np.float64)
+    kept = np.ones(len(labels), bool)
+    remarks = []
+    for reason, bad, show in _faults(labels, values, scores):
+        if (new := kept & bad).any():
+            remarks.append(Remark(reason, int(new.sum()), show(int(new.argmax()))))
+            kept &= ~bad
+    remarks += _mended(values[kept], scores[kept])
+    frames = [own_frame(detections[i], message) for i in np.flatnonzero(kept).tolist()]
+    return Found(_boxes(values[kept], scores[kept]), frames, remarks)
 
 
-def _scores(detection: Any) -> dict[str, float]:
-    """Score of each class."""
+def own_frame(detection: Any, message: Any) -> str:
+    """The frame of a detection's own header; empty where it has none, or the message's."""
+    own = str(detection.header.frame_id)
+    return "" if own == message.header.frame_id else own
+
+
+def _wanted(classes: Collection[str]) -> Callable[[str], bool]:
+    names = {name.casefold() for name in classes}
+    beginnings = tuple(name.removesuffix("*") for name in names if name.endswith("*"))
+
+    @cache
+    def wanted(name: str) -> bool:
+        return not names or (folded := name.casefold()) in names or folded.startswith(beginnings)
+
+    return wanted
+
+
+def _label(results: Any, wanted: Callable[[str], bool]) -> _Label:
+    """Scores that are not finite count only where there is no other."""
     # vision_msgs before Humble: no inner hypothesis, and the class is called id.
-    hypotheses = [getattr(result, "hypothesis", result) for result in detection.results]
-    return {str(getattr(h, "class_id", "") or getattr(h, "id", "")): float(h.score) for h in hypotheses}
+    hypotheses = [getattr(result, "hypothesis", result) for result in results]
+    scores = [(str(getattr(h, "class_id", "") or getattr(h, "id", "")), float(h.score)) for h in hypotheses]
+    if not scores:
+        return _Label("", wanted(""), 1.0)
+    chosen = [(name, score) for name, score in scores if wanted(name)]
+    name, score = max(chosen or scores, key=lambda each: (isfinite(each[1]), each[1]))
+    return _Label(name, bool(chosen), score)
 
 
-def _unwanted(scores: dict[str, float]) -> str:
-    return f"detection of class {max(scores, key=lambda name: scores[name])}" if scores else "detection without a class"
+def _numbers(box: Any) -> tuple[float, ...]:
+    position, size, turn = box.center.position, box.size, box.center.orientation
+    return position.x, position.y, position.z, size.x, size.y, size.z, turn.x, turn.y, turn.z, turn.w
 
 
-def _fault(box: Any) -> str | None:
-    """Why a box cannot be used, if so."""
-    position, turn, size = box.center.position, box.center.orientation, box.size
-    with np.errstate(over="ignore"):
-        sides = np.array([size.x, size.y, size.z], np.float32)
-        center = np.array([position.x, position.y, position.z], np.float32)
-    if not ((sides < FAR_M) & (sides > 0)).all():
-        return "detection with a size that is not positive"
-    if not (abs(center) < FAR_M).all():
-        return "detection with a position that is not finite"
-    if not abs(turn.x**2 + turn.y**2 + turn.z**2 + turn.w**2 - 1) < _UNIT_TOLERANCE:
-        return "detection with an orientation that is no unit quaternion"
-    return None
+def _faults(
+    labels: list[_Label], values: Float64[np.ndarray, "n 10"], scores: Float64[np.ndarray, " n"]
+) -> Iterator[tuple[str, Bool[np.ndarray, " n"], Callable[[int], str]]]:
+    """Each reason, which detections cannot be used for it, and one of them in words; the first reason counts."""
+    unwanted = np.array([not label.wanted for label in labels], bool)
+    nameless = np.array([not label.name for label in labels], bool)
+    yield NO_CLASS, unwanted & nameless, lambda i: ""
+    yield OTHER_CLASS, unwanted, lambda i: labels[i].name
+    with np.errstate(over="ignore", invalid="ignore"):
+        centers, sizes = values[:, :3].astype(np.float32), values[:, 3:6].astype(np.float32)
+        lengths = (values[:, 6:] ** 2).sum(axis=1)
+        good_sizes = ((sizes < FAR_M) & (sizes > 0)).all(axis=1)
+        yield BAD_SIZE, np.logical_not(good_sizes), lambda i: _words(values[i, 3:6])
+        yield BAD_POSITION, np.logical_not((abs(centers) < FAR_M).all(axis=1)), lambda i: _words(values[i, :3])
+        turned = ~((abs(lengths - 1) < _UNIT_TOLERANCE) | (values[:, 6:] == 0).all(axis=1))
+        yield BAD_TURN, turned, lambda i: _words(values[i, 6:])
+    yield BAD_SCORE, ~np.isfinite(scores), lambda i: _words(scores[i : i + 1])
 
 
-def _row(box: Any, score: float) -> tuple[float, ...]:
-    position, size = box.center.position, box.size
-    turn = yaw(box.center.orientation)
-    return (position.x, position.y, position.z, size.x, size.y, size.z, turn, score)
+def _mended(values: Float64[np.ndarray, "n 10"], scores: Float64[np.ndarray, " n"]) -> Iterator[Remark]:
+    if unturned := int((values[:, 6:] == 0).all(axis=1).sum()):
+        yield Remark(NO_TURN, unturned)
+    if (outside := (scores < 0) | (scores > 1)).any():
+        yield Remark(SCORE_OUTSIDE, int(outside.sum()), _words(scores[outside][:1]))
+
+
+def _boxes(values: Float64[np.ndarray, "n 10"], scores: Float64[np.ndarray, " n"]) -> Boxes:
+    x, y, z, w = values[:, 6:].T
+    yaws = np.arctan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z)
+    centers, sizes = values[:, :3].astype(np.float32), values[:, 3:6].astype(np.float32)
+    return Boxes(centers, sizes, yaws.astype(np.float32), np.clip(scores, 0, 1).astype(np.float32))
+
+
+def _words(numbers: Float64[np.ndarray, " n"]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers.tolist())

@@ -1,22 +1,23 @@
 """A recording as the pipeline's input: what belongs to a cloud is matched as live, but nothing more can come."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import INPUTS, resolve
 from gckpl_ros.io.live.live_input import wanted_classes
 from gckpl_ros.io.live.matching import MOST_WAITING, Detections, Matcher, Scan, Scans, SkippedError
-from gckpl_ros.io.messages.detections import to_boxes
+from gckpl_ros.io.messages.detections import Found, to_boxes
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader, Record
 from gckpl_ros.io.recording.summary import Tally
-from gckpl_ros.types import Boxes, Sample
+from gckpl_ros.reasons import UNREADABLE, UNREADABLE_CLOUD
+from gckpl_ros.types import Sample
 
 CLOUD_TYPE: Final = INPUTS["points"].type
 DETECTIONS_TYPE: Final = INPUTS["detections"].type
@@ -63,7 +64,7 @@ class RecordedInput:
         try:
             message = self._bag.decode(record)
         except InputError as error:
-            self._tally.skip(str(error))
+            self._tally.count(UNREADABLE_CLOUD, example=str(error))
             return
         stamp = stamp_ns(message.header.stamp)
         if self._scans.restarts(stamp, sensor):
@@ -91,7 +92,7 @@ class RecordedInput:
                 match = self._matcher.match(scan, self._sensors, bool(self.detections), final=True)
                 sample = self._matcher.decode(match)
             except SkippedError as error:
-                self._tally.skip(error.reason, len(scan.clouds), str(error))
+                self._tally.count(error.reason, len(scan.clouds), error.example)
                 continue
             restarted, self._epoch = scan.epoch != self._epoch, scan.epoch
             decode_ms = 1e3 * (perf_counter() - start)
@@ -112,12 +113,12 @@ class RecordedInput:
             try:
                 message = self._bag.decode(record)
             except InputError:
-                self._tally.drop({f"message on {record.topic} that cannot be read": 1})
+                self._tally.count(UNREADABLE, example=record.topic)
                 continue
             if record.topic in transforms:
                 self._transforms.add(message, static=record.topic.endswith("tf_static"))
             else:
-                found = _read(stamp_ns(message.header.stamp), message.header.frame_id, *to_boxes(message, classes))
+                found = _detections(message, to_boxes(message, classes))
                 by_stamp[found.stamp_ns] = found
         return [by_stamp[stamp] for stamp in sorted(by_stamp)]
 
@@ -142,5 +143,5 @@ class RecordedInput:
         return only
 
 
-def _read(stamp: int, frame_id: str, boxes: Boxes, dropped: Mapping[str, int]) -> Detections:
-    return Detections(stamp, frame_id, lambda: (boxes, dropped))
+def _detections(message: Any, found: Found) -> Detections:
+    return Detections(stamp_ns(message.header.stamp), message.header.frame_id, set(found.frames) or {""}, lambda: found)

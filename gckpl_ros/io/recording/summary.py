@@ -11,16 +11,16 @@ import numpy as np
 from gckpl_ros.adapt import Activity, AdaptationState
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.status import figures, to_dict
+from gckpl_ros.reasons import DROPPED, MENDED, SKIPPED, of_kind, shortened
 from gckpl_ros.types import Frame
-
-_REASONS = 12
 
 
 @dataclass(frozen=True)
 class Summary:
     """Counts and latencies. ``skipped``: clouds without a result, ``dropped``: people and detections, by reason.
 
-    ``notes``: what was taken in place of a topic that is not in the recording.
+    ``mended``: what was used nevertheless. ``examples``: of each reason the first. ``notes``: what was taken in place
+    of a topic that is not in the recording.
     """
 
     source: str
@@ -32,6 +32,8 @@ class Summary:
     ids: int
     skipped: Mapping[str, int]
     dropped: Mapping[str, int]
+    mended: Mapping[str, int]
+    examples: Mapping[str, str]
     stages_ms: Mapping[str, Mapping[str, float]]
     adaptation: AdaptationState
     notes: Sequence[str] = ()
@@ -49,31 +51,29 @@ class Tally:
     frames: int = 0
     people: int = 0
     ids: set[int] = field(default_factory=set)
-    skipped: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
+    numbers: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     timings_ms: list[Mapping[str, float]] = field(default_factory=list)
-    first_fault: str = "it has no messages"
 
-    def skip(self, reason: str, count: int = 1, detail: str = "") -> None:
-        """Count clouds without a result."""
-        self.first_fault = self.first_fault if self.skipped else detail or reason
-        self.skipped[reason] += count
-
-    def drop(self, reasons: Mapping[str, int]) -> None:
-        """Count people or detections that were left out."""
-        self.dropped.update(reasons)
+    def count(self, reason: str, number: int = 1, example: str = "") -> None:
+        """Count what has no result, was left out or mended."""
+        self.numbers[reason] += number
+        if example:
+            self.examples.setdefault(reason, shortened(example))
 
     def check(self, source: Path, topic: str) -> None:
         """Raise InputError if there is not a single result."""
         if not self.frames:
-            raise InputError(f"{source}: none of the {self.clouds} clouds on {topic} can be used: {self.first_fault}")
+            first = next((reason for reason in self.numbers if reason in SKIPPED), "it has no messages")
+            why = f"{first}: {self.examples[first]}" if first in self.examples else first
+            raise InputError(f"{source}: none of the {self.clouds} clouds on {topic} can be used: {why}")
 
     def add(self, frame: Frame) -> None:
         """Count one result."""
         self.frames += 1
         self.people += len(frame.tracks)
         self.ids.update(frame.tracks.ids.tolist())
-        self.dropped.update(frame.dropped)
+        self.numbers.update(frame.dropped)
         self.timings_ms.append(frame.timings_ms)
 
     def summary(
@@ -90,8 +90,10 @@ class Tally:
             frames=self.frames,
             people=self.people,
             ids=len(self.ids),
-            skipped=dict(self.skipped),
-            dropped={reason: count for reason, count in self.dropped.items() if count},
+            skipped=of_kind(SKIPPED, self.numbers),
+            dropped=of_kind(DROPPED, self.numbers),
+            mended=of_kind(MENDED, self.numbers),
+            examples=self.examples,
             stages_ms={
                 name: {"median": float(np.median(values)), "p95": float(np.percentile(values, 95))}
                 for name, values in stages.items()
@@ -108,6 +110,7 @@ def table(summary: Summary) -> Any:
     And what was learnt, with adaptation on.
     """
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(title=f"{summary.topic} -> {summary.out}", title_justify="left", show_header=False)
     for note in summary.notes:
@@ -120,9 +123,10 @@ def table(summary: Summary) -> Any:
     for stage, values in summary.stages_ms.items():
         made.add_row(f"{stage}, ms (p95)", f"{values['median']:.1f} ({values['p95']:.1f})")
     made.add_section()
-    for what, reasons in (("skipped", summary.skipped), ("dropped", summary.dropped)):
-        for reason, count in Counter(reasons).most_common(_REASONS):
-            made.add_row(f"{what}: {reason}", str(count))
+    for what, reasons in (("skipped", summary.skipped), ("dropped", summary.dropped), ("mended", summary.mended)):
+        for reason, count in Counter(reasons).most_common():
+            example = summary.examples.get(reason)
+            made.add_row(f"{what}: {reason}", Text(f"{count}, the first: {example}" if example else str(count)))
     if summary.adaptation.state != Activity.DISABLED:
         made.add_section()
         for name, value in figures(summary.adaptation).items():

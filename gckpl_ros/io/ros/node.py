@@ -81,6 +81,7 @@ class SkeletonNode(Node):
             self.get_logger().error(f"cannot be configured: {error}")
             return _FAILURE
         self._settings.locked = True
+        self._tell()
         if warning := buffer_warning():
             self.get_logger().warning(warning)
         self.get_logger().info(f"configured: {self._session.sources}")
@@ -131,6 +132,10 @@ class SkeletonNode(Node):
         if self._session:
             (self._session.start if self._active and self._enabled else self._session.stop)()
 
+    def _tell(self) -> None:
+        if self._session:
+            self._session.status.enable(self._enabled)
+
     def _reconfigure(self, config: Config) -> None:
         if self._session:
             self._session.configure(config)
@@ -139,6 +144,7 @@ class SkeletonNode(Node):
         if request.data != self._enabled:
             self._enabled = request.data
             self._work()
+            self._tell()
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}{'' if self._active else ', but not active'}"
         return response

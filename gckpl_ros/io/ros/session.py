@@ -29,13 +29,13 @@ class Session:
         pipeline.warm_up()
         self._node = node
         self._types = GeneratedTypes()
-        self._status = Status()
+        self.status = Status()
         self._transforms = TfTransforms(node)
-        source = LiveInput(config, self._transforms, self._status)
+        source = LiveInput(config, self._transforms, self.status)
         self._subscriptions = Subscriptions(node, config.input, source)
         self._publishers = Publishers(node, self._types)
         outputs = Outputs(self._types, config.output, create_cloud)
-        self._worker = Worker(pipeline, adapter, source, outputs, self._publishers, self._status)
+        self._worker = Worker(pipeline, adapter, source, outputs, self._publishers, self.status)
         self.served: Mapping[str, Serve] = served(self._worker)
         # steady: a simulated clock may stand still
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -75,6 +75,6 @@ class Session:
     def _report(self) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
         name, adaptation = self._node.get_fully_qualified_name(), self._worker.adapter.status
-        messages = reports(self._status, adaptation, name, now_ns, self._types, self._publishers.wanted())
+        messages = reports(self.status, adaptation, name, now_ns, self._types, self._publishers.wanted())
         for output, message in messages:
             self._publishers.publish(output, message)

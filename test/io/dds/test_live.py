@@ -17,10 +17,10 @@ from ros_messages import cloud
 from gckpl_ros.commands import live
 from gckpl_ros.config import load_config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.node import MALFORMED
 from gckpl_ros.io.dds.participant import LATCHED, Participant, Profile
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, input_overrides
 from gckpl_ros.io.messages.skeletons import stamp_ns
+from gckpl_ros.reasons import UNREADABLE_CLOUD
 from gckpl_training.commands import sim
 
 CLOUD = INPUTS["points"].type
@@ -123,7 +123,7 @@ def test_three_terminals(start, wait_until, weights):
         assert all(0 < each["age_ms"] < 1e3 * PATIENCE_S for each in said)
 
         throw = rubbish(network)
-        wait_until(lambda: throw() or int(ear.last.get(f"skipped: {MALFORMED}", 0)) > 10, PATIENCE_S)
+        wait_until(lambda: throw() or int(ear.last.get(f"skipped: {UNREADABLE_CLOUD}", 0)) > 10, PATIENCE_S)
         heard = len(ear.skeletons)
         wait_until(lambda: len(ear.skeletons) > heard + 3, PATIENCE_S)
 
@@ -132,7 +132,7 @@ def test_three_terminals(start, wait_until, weights):
     assert set(ear.skeletons) | {each["stamp_ns"] for each in said} <= set(ear.clouds)
     assert ear.skeletons == sorted(set(ear.skeletons))
     assert "publishing /tf_static, /tf, /lidar/points, /truth/skeletons, /detections at 10 Hz" in sensor.err
-    assert f"skipped: {MALFORMED}" in node.err and " results\n" in node.err
+    assert f"skipped: {UNREADABLE_CLOUD}" in node.err and " results\n" in node.err
     assert "Traceback" not in node.err + sensor.err
 
 

@@ -10,12 +10,13 @@ from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.node import MALFORMED, Node
+from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.reasons import UNREADABLE, UNREADABLE_CLOUD
 
 CLOUD, BOXES, TF = (INPUTS[name].type for name in ("points", "detections", "tf"))
 
@@ -64,7 +65,7 @@ def bring(wait_until):
 
     def until(node, publisher, message):
         def refused():
-            return node.status.report().dropped.get(MALFORMED, 0)
+            return node.status.report().dropped.get(UNREADABLE, 0)
 
         before = refused()
         publisher.publish(message)
@@ -178,7 +179,7 @@ def test_no_bytes_end_it_and_all_are_accounted_for(weights, wait_until, settle):
                     publisher.write(next(rubbish))
             sleep(0.005)
             report = node.status.report()
-            return report.skipped.get(MALFORMED, 0) > 50 and report.dropped.get(MALFORMED, 0) > 100
+            return report.skipped.get(UNREADABLE_CLOUD, 0) > 50 and report.dropped.get(UNREADABLE, 0) > 100
 
         for _ in range(100):
             throw()

@@ -4,13 +4,14 @@ import numpy as np
 from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 
 from gckpl_ros.config import Config
-from gckpl_ros.io.dds.node import MALFORMED, Node
+from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, TRANSFORMS, Participant
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.recording.bag import BagReader, BagWriter
 from gckpl_ros.io.recording.replay import SKELETONS, replay
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.reasons import OTHER_CLASS, UNREADABLE, UNREADABLE_CLOUD
 
 CLOUD, BOXES, TF = (INPUTS[name].type for name in ("points", "detections", "tf"))
 TOPICS = {"/tf_static": TF, "/tf": TF, "/boxes": BOXES, "/front": CLOUD, "/rear": CLOUD}
@@ -73,7 +74,7 @@ def bring(node, publisher, message, wait_until):
 
     def refused():
         report = node.status.report()
-        return report.dropped.get(MALFORMED, 0) + report.skipped.get(MALFORMED, 0)
+        return report.dropped.get(UNREADABLE, 0) + report.skipped.get(UNREADABLE_CLOUD, 0)
 
     before = refused()
     publisher.publish(message)
@@ -112,7 +113,7 @@ def test_the_same_skeletons_come_out_of_a_replay_and_of_a_live_node(tmp_path, we
             np.testing.assert_allclose(*values, atol=1e-5)
         np.testing.assert_allclose(one.tracks.boxes.centers, other.tracks.boxes.centers, atol=1e-5)
         np.testing.assert_allclose(one.tracks.boxes.yaws, other.tracks.boxes.yaws, atol=1e-5)
-    assert summary.dropped == {"detection of class car": SCANS}
-    assert report.dropped["detection of class car"] == SCANS
+    assert summary.dropped == {OTHER_CLASS: SCANS}
+    assert report.dropped[OTHER_CLASS] == SCANS
     speeds = np.linalg.norm(replayed[-1].tracks.velocities, axis=1)
     assert (speeds > 0.1).all(), "the robot drives: the person moves in odom"

@@ -8,8 +8,7 @@ import pytest
 from live_rig import WAIT_S, Rig
 from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 
-from gckpl_ros.io.live.live_input import TIME_WENT_BACK
-from gckpl_ros.io.live.matching import NO_POINTS, NOT_NEWER, REPLACED
+from gckpl_ros.reasons import BAD_CLOUD, NO_POINTS, NOT_NEWER, REPLACED, TIME_WENT_BACK
 
 PATIENCE_S = 60.0
 
@@ -118,9 +117,11 @@ def test_a_cloud_that_cannot_be_read_is_counted_with_its_reason():
     rig.input.add_cloud(cloud(1, points=[[np.nan] * 3]))
     assert rig.take() is None
     assert rig.skipped == {
-        "cloud: data has 719 bytes, but height x row_step is 1 rows x 720 = 720 bytes": 1,
+        BAD_CLOUD: 1,
         NO_POINTS: 1,
     }
+    said = rig.status.report().examples[BAD_CLOUD]
+    assert said == "cloud: data has 719 bytes, but height x row_step is 1 rows x 720 = 720 bytes"
 
 
 def test_what_waits_is_bounded():

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 from live_rig import MOMENT_S, SILENCE_S, WAIT_S, Rig
-from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, header, transforms
 
-from gckpl_ros.io.live.matching import MISSING, NO_DETECTIONS_OF_ITS_TIME, REPLACED
+from gckpl_ros.reasons import (
+    LATE_DETECTIONS,
+    MISSING,
+    NO_TRANSFORM,
+    NO_TRANSFORM_OF_ITS_OWN,
+    OTHER_CLASS,
+    REPLACED,
+)
 
 
 def test_a_cloud_waits_for_its_transform():
@@ -25,7 +32,8 @@ def test_without_a_transform_a_cloud_is_skipped_and_counted():
     assert rig.take() is None and rig.skipped == {}
     rig.wait(MOMENT_S)
     assert rig.take() is None
-    assert rig.skipped == {"no transform from lidar to odom at its time": 1}
+    assert rig.skipped == {NO_TRANSFORM: 1}
+    assert rig.status.report().examples[NO_TRANSFORM].startswith("from lidar to odom: ")
 
 
 def test_clouds_are_brought_into_the_frame_that_is_asked_for():
@@ -47,7 +55,7 @@ def test_a_cloud_waits_for_the_detections_of_its_time():
     rig.input.add_detections(detections(1.2, "person", "car"))
     sample = rig.take()
     np.testing.assert_allclose(sample.boxes.centers, [PERSON], atol=1e-6)
-    assert rig.dropped == {"detection of class car": 1}
+    assert rig.dropped == {OTHER_CLASS: 1}
 
 
 def test_detections_that_come_too_late_mean_nobody_is_seen_and_are_counted():
@@ -60,7 +68,7 @@ def test_detections_that_come_too_late_mean_nobody_is_seen_and_are_counted():
     sample = rig.take()
     assert sample.wait_ms == 1e3 * WAIT_S
     assert len(sample.boxes) == 0
-    assert rig.dropped == {NO_DETECTIONS_OF_ITS_TIME: 1}
+    assert rig.dropped == {LATE_DETECTIONS: 1}
 
 
 def test_when_the_detector_falls_silent_people_are_found_here_and_nothing_is_waited_for():
@@ -81,6 +89,43 @@ def test_detections_in_another_frame_are_moved():
     boxes = rig.take().boxes
     np.testing.assert_allclose(boxes.centers, [[2, 3, 0]], atol=1e-6)
     np.testing.assert_allclose(boxes.yaws, [np.pi / 2], atol=1e-6)
+
+
+def from_two_detectors(*frames):
+    """A box in each frame, at the same numbers."""
+    found = detections(1, *["person"] * len(frames), at=(3, 0, 0))
+    for detection, frame in zip(found.detections, frames, strict=True):
+        detection.header = header(1, frame)
+    return found
+
+
+def test_a_detection_is_in_the_frame_of_its_own_header():
+    rig = Rig()
+    rig.transforms.add(transforms(0, "lidar", "camera", 2, yaw=np.pi / 2), static=True)
+    rig.input.add_detections(from_two_detectors("camera", "lidar", "", "camera"))
+    rig.input.add_cloud(cloud(1))
+    boxes = rig.take().boxes
+    np.testing.assert_allclose(boxes.centers, [[2, 3, 0], [3, 0, 0], [3, 0, 0], [2, 3, 0]], atol=1e-6)
+    np.testing.assert_allclose(boxes.yaws, [np.pi / 2, 0, 0, np.pi / 2], atol=1e-6)
+
+
+def test_a_frame_of_its_own_without_a_transform_loses_that_detection_only():
+    rig = Rig()
+    rig.input.add_detections(from_two_detectors("nowhere", "lidar"))
+    rig.input.add_cloud(cloud(1))
+    assert rig.take() is None, "it may still come"
+    rig.wait(WAIT_S)
+    np.testing.assert_allclose(rig.take().boxes.centers, [[3, 0, 0]], atol=1e-6)
+    assert rig.dropped == {NO_TRANSFORM_OF_ITS_OWN: 1} and rig.skipped == {}
+    assert rig.status.report().examples[NO_TRANSFORM_OF_ITS_OWN] == "nowhere"
+
+
+def test_hundreds_of_unknown_frames_cost_little():
+    rig = Rig()
+    rig.input.add_detections(from_two_detectors("lidar", *(f"frame{i}" for i in range(2000))))
+    rig.input.add_cloud(cloud(1))
+    rig.wait(WAIT_S)
+    assert len(rig.take().boxes) == 1 and rig.dropped == {NO_TRANSFORM_OF_ITS_OWN: 2000}
 
 
 def two_sensors():

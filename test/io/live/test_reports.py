@@ -91,3 +91,9 @@ def test_only_wanted_reports_are_made(wanted):
 def test_diagnostics_have_an_entry_for_skeletons_and_one_for_adaptation():
     ((_, message),) = reports(Status(), OFF, "gckpl", START_NS, TYPES, ("diagnostics",))
     assert [entry.name for entry in message.status] == ["gckpl: skeletons", "gckpl: adaptation"]
+
+
+@pytest.mark.parametrize("name", ["robot/gckpl", "/robot/gckpl"])
+def test_the_node_and_live_name_themselves_alike(name):
+    ((_, message),) = reports(Status(), OFF, name, START_NS, TYPES, ("diagnostics",))
+    assert [entry.name for entry in message.status] == ["robot/gckpl: skeletons", "robot/gckpl: adaptation"]

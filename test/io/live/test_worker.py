@@ -20,6 +20,7 @@ from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.pipeline import Pipeline
+from gckpl_ros.reasons import INTERNAL, REPLACED
 from gckpl_ros.types import TrackState
 
 PATIENCE_S = 60.0  # a detector that is held up by a busy machine is not silent
@@ -172,7 +173,8 @@ def test_a_failure_is_counted_and_told_once_and_the_next_cloud_has_a_result(weig
         live.see(cloud(0), cloud(1))
         live.shelf.broken = False
         live.see(cloud(2))
-        assert live.status.report().skipped == {"internal error: RuntimeError": 2}
+        report = live.status.report()
+        assert report.skipped == {INTERNAL: 2} and report.examples[INTERNAL] == "RuntimeError: the network is gone"
         assert [frame.stamp_ns for frame in skeletons(live)] == [START_NS + 2 * SCAN_NS]
     (told,) = live.shelf.told
     assert "the network is gone" in told
@@ -186,7 +188,7 @@ def test_it_can_be_stopped_and_started_again_and_starts_with_nobody(weights):
             live.worker.stop()
             live.input.add_cloud(cloud(i + 10))  # nobody listens
             live.worker.start()
-            live.status.skip("sent while it was stopped")
+            live.status.count(REPLACED)  # sent while it was stopped
     assert [frame.tracks.ids.tolist() for frame in skeletons(live)] == [[0], [1]]
 
 

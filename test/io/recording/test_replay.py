@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace as with_values
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.recording.bag import BagReader, BagWriter
 from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
 from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, replay
+from gckpl_ros.reasons import BAD_CLOUD, BAD_SCORE, BAD_TURN, OTHER_CLASS, SCORE_OUTSIDE
 
 
 @pytest.fixture
@@ -77,7 +79,8 @@ def test_a_person_that_a_detector_sees_becomes_one_skeleton_with_one_id(tmp_path
     assert len({int(frame.tracks.ids[0]) for frame in found}) == 1
     np.testing.assert_allclose(found[0].tracks.boxes.centers, [PERSON], atol=1e-6)
     assert (summary.clouds, summary.frames, summary.people, summary.ids) == (4, 4, 4, 1)
-    assert summary.dropped == {"detection of class car": 4} and summary.skipped == {}
+    assert summary.dropped == {"detection of another class": 4} and summary.skipped == {}
+    assert summary.examples == {"detection of another class": "car"}
     assert {"decode", "crop", "estimate", "track", "encode", "total"} <= set(summary.stages_ms)
 
 
@@ -118,6 +121,39 @@ def test_clouds_and_transforms_are_copied_on_request(tmp_path, config):
     assert [t[0].child_frame_id for t in tf if t] == ["base"]
 
 
+def test_one_absurd_box_loses_only_itself(tmp_path, config):
+    messages = []
+    for i in range(3):
+        found = detections(i, "person", "person", "person")
+        found.detections[0].bbox.center = absurd(found.detections[0].bbox.center, x=1e200)
+        found.detections[1].results[0].hypothesis.score = float("nan")
+        found.detections[2].results[0].hypothesis.score = 5.0
+        messages += [(i, "/lidar/points", cloud(i)), (i, "/detections", found)]
+    source, out = record(tmp_path / "in.mcap", *messages), tmp_path / "out.mcap"
+    summary = replay(source, out, config)
+    assert [len(frame.tracks) for frame in frames(out)] == [1, 1, 1]
+    assert {score for frame in frames(out) for score in frame.tracks.boxes.scores.tolist()} == {1.0}
+    assert summary.dropped == {BAD_TURN: 3, BAD_SCORE: 3} and summary.mended == {SCORE_OUTSIDE: 3}
+    assert summary.examples == {BAD_TURN: "1e+200, 0, 0, 1", BAD_SCORE: "nan", SCORE_OUTSIDE: "5"}
+
+
+def absurd(pose, **values):
+    turn = with_values(pose.orientation, **values)
+    return with_values(pose, orientation=turn)
+
+
+def test_a_stream_of_rubbish_makes_no_long_summary(tmp_path, config):
+    messages = [(0, "/lidar/points", cloud(0)), (0, "/detections", detections(0, *("c" * n for n in range(1, 600))))]
+    for i in range(1, 90):
+        broken = cloud(i)
+        broken.data = broken.data[:-i]
+        messages.append((i, "/lidar/points", broken))
+    summary = replay(record(tmp_path / "in.mcap", *messages), tmp_path / "out.mcap", config)
+    assert summary.skipped == {BAD_CLOUD: 89} and summary.dropped[OTHER_CLASS] == 599
+    assert summary.examples[BAD_CLOUD].startswith("cloud: data has 719 bytes"), "the first"
+    assert all(len(example) <= 160 for example in summary.examples.values())
+
+
 def test_clouds_that_cannot_be_used_are_skipped_and_counted(tmp_path, config):
     nothing = np.full((5, 3), np.nan)
     no_xyz = cloud(2)
@@ -134,7 +170,7 @@ def test_clouds_that_cannot_be_used_are_skipped_and_counted(tmp_path, config):
     assert (summary.clouds, summary.frames) == (5, 2)
     assert summary.skipped == {
         "cloud without a finite point": 1,
-        "cloud: no field z (its fields: x, y)": 1,
+        "cloud that contradicts itself": 1,
         "cloud that is not newer than the one before": 1,
     }
 
@@ -192,7 +228,8 @@ def test_clouds_without_a_transform_to_the_fixed_frame_are_skipped(tmp_path, con
     kept = Samples()
     summary = replay(source, tmp_path / "out.mcap", fixed, sinks=[kept])
     assert [sample.T_fixed_cloud[0, 3] for sample in kept.samples] == [1, 2, 3]
-    assert summary.skipped == {"no transform from lidar to odom at its time": 2}
+    assert summary.skipped == {"no transform at its time": 2}
+    assert summary.examples["no transform at its time"].startswith("from lidar to odom: ")
     with pytest.raises(InputError, match=r"none of the 5 clouds .* map not known .*lidar, odom"):
         unknown = config.model_copy(update={"track": config.track.model_copy(update={"frame": "map"})})
         replay(source, tmp_path / "other.mcap", unknown)
@@ -253,7 +290,7 @@ def test_a_topic_that_is_not_there_is_replaced_by_the_only_one_and_the_summary_s
 def test_classes_and_the_use_of_detections_are_parameters(tmp_path, config):
     source = seen_by_a_detector(tmp_path / "in.mcap")
     for values, people, dropped in (
-        ({"classes": ("car",)}, 4, {"detection of class person": 4}),
+        ({"classes": ("car",)}, 4, {"detection of another class": 4}),
         ({"classes": ("car", "")}, 8, {}),
         ({"detections": ""}, 0, {}),
     ):

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from gckpl_ros.config import Config
 from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, Endpoint
+from gckpl_ros.reasons import KINDS
 from gckpl_ros.skeleton import KEYPOINTS, REP155_LINKS
 
 # Rows of the tables of topics, services and parameters, from the code that they describe.
@@ -58,12 +59,22 @@ def joints() -> Rows:
     ]
 
 
+def reasons() -> Rows:
+    """Why clouds have no result, and what was left out or mended."""
+    return [
+        {"reason": f"`{kind}: {reason}`", "what it means": meaning}
+        for kind, meanings in KINDS.items()
+        for reason, meaning in meanings.items()
+    ]
+
+
 REFERENCE: Final[Mapping[str, Callable[[], Rows]]] = {
     "joints": joints,
     "topics_in": lambda: _interface("topic in", INPUTS.values()),
     "topics_out": lambda: _interface("topic out", OUTPUTS.values()),
     "services": lambda: _interface("service", SERVICES.values()),
     "parameters": parameters,
+    "reasons": reasons,
 }
 
 
