@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, Int64
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import CropConfig
 from gckpl_ros.geometry import points_in_boxes
-from gckpl_ros.people.thinning import evenly
+from gckpl_ros.people.thinning import thinned
 from gckpl_ros.reasons import BAD_BOX, FEW_POINTS
 from gckpl_ros.types import Boxes, Cloud
 
@@ -22,7 +22,7 @@ def crop(cloud: Cloud, boxes: Boxes, config: CropConfig) -> tuple[PersonBatch, I
     counts = np.array([len(row) for row in rows], np.int64)
     enough = np.flatnonzero(counts >= config.min_points)
     kept = good[enough]
-    sampled = [_thinned(cloud.points, rows[i], config.max_points) for i in enough]
+    sampled = thinned(cloud.points, [rows[i] for i in enough], config.max_points)
     dropped = {BAD_BOX: len(boxes) - len(good), FEW_POINTS: len(good) - len(kept)}
     crops = _pack(cloud, boxes.centers[kept], sampled, counts[enough])
     return crops, kept, {reason: count for reason, count in dropped.items() if count}
@@ -32,16 +32,6 @@ def _usable(boxes: Boxes) -> Bool[np.ndarray, " b"]:
     numbers = np.column_stack((boxes.centers, boxes.sizes, boxes.yaws))
     usable: np.ndarray = np.isfinite(numbers).all(axis=1) & (boxes.sizes > 0).all(axis=1)
     return usable
-
-
-def _thinned(points: Float32[np.ndarray, "n 3"], row: Int64[np.ndarray, " m"], most: int) -> Int64[np.ndarray, " _"]:
-    """At most ``most`` of a person's points, spread evenly over the body, in scan order."""
-    if len(row) <= most:
-        return row
-    inside = torch.from_numpy(points[row] - points[row].mean(0))[None]
-    chosen = evenly(inside, torch.ones(inside.shape[:2], dtype=torch.bool), most)
-    thinned: Int64[np.ndarray, " _"] = np.sort(row[chosen[0].numpy()])
-    return thinned
 
 
 def _pack(

@@ -1,8 +1,10 @@
 """Thinning by cells: what it keeps is known where the points lie on a lattice."""
 
+import numpy as np
+import pytest
 import torch
 
-from gckpl_ros.people.thinning import CELL_M, evenly
+from gckpl_ros.people.thinning import CELL_M, evenly, thinned
 
 
 def lattice(copies: list[int]) -> torch.Tensor:
@@ -38,3 +40,18 @@ def test_missing_points_come_last() -> None:
     index = evenly(points, mask, 6)
     assert mask.gather(1, index).sum(1).tolist() == [6, 3]
     assert mask.gather(1, index)[1, :3].all()
+
+
+@pytest.mark.parametrize("sizes", [[50, 300, 192, 193, 700], [1000], [7000, 200, 5000], [5]])
+def test_many_people_at_once_are_thinned_as_one_by_one(sizes: list[int]) -> None:
+    rng = np.random.default_rng(len(sizes))
+    points = rng.normal(0, 0.3, (10_000, 3)).astype(np.float32)
+    rows = [np.sort(rng.choice(10_000, size, replace=False)) for size in sizes]
+    for row, chosen in zip(rows, thinned(points, rows, 192), strict=True):
+        inside = torch.from_numpy(points[row] - points[row].mean(0))[None]
+        one = evenly(inside, torch.ones(1, len(row), dtype=torch.bool), 192)[0].sort().values
+        assert chosen.tolist() == row[one.numpy()].tolist()
+
+
+def test_nobody_is_thinned() -> None:
+    assert thinned(np.zeros((0, 3), np.float32), [], 192) == []
