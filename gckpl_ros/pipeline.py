@@ -13,9 +13,9 @@ from gckpl_ros.detect import Detector, NoDetector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
-from gckpl_ros.reasons import TOO_MANY, UNSURE
+from gckpl_ros.reasons import UNSURE
 from gckpl_ros.track import NoTracker, Tracker
-from gckpl_ros.types import Boxes, Cloud, Frame, Parts, Sample
+from gckpl_ros.types import Frame, Parts, Sample
 
 
 class Pipeline:
@@ -44,15 +44,14 @@ class Pipeline:
         least = self._config.detect.min_confidence if boxes is None else 0.0
         boxes = self._detector(cloud, T_fixed_cloud) if boxes is None else boxes
         watch.lap("detect")
-        boxes, beyond = _nearest(boxes, cloud, self._config.estimate.max_people)
-        crops, kept, dropped = crop(cloud, boxes, self._config.crop)
+        crops, kept, dropped = crop(cloud, boxes, self._config.crop, self._config.estimate.max_people)
         watch.lap("crop")
         estimate = self._estimator(crops)
         sure = estimate.skeletons.confidence.mean(axis=1) >= least
         watch.lap("estimate")
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
-        dropped |= beyond | ({} if sure.all() else {UNSURE: int((~sure).sum())})
+        dropped |= {} if sure.all() else {UNSURE: int((~sure).sum())}
         parts = _parts(crops, estimate.parts, sure) if "parts" in wanted else None
         people = crops if sure.all() else crops.rows(sure)
         return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
@@ -91,14 +90,6 @@ class _Stopwatch:
         now_ns = perf_counter_ns()
         self.laps_ms[stage] = (now_ns - self._last_ns) / 1e6
         self._last_ns = now_ns
-
-
-def _nearest(boxes: Boxes, cloud: Cloud, most: int) -> tuple[Boxes, dict[str, int]]:
-    if len(boxes) <= most:
-        return boxes, {}
-    distances = np.linalg.norm(boxes.centers - np.asarray(cloud.origin, np.float32), axis=1)
-    nearest = np.sort(np.argsort(distances, kind="stable")[:most])
-    return boxes[nearest], {TOO_MANY: len(boxes) - most}
 
 
 def _parts(crops: PersonBatch, probability: Float32[np.ndarray, "b n 15"], sure: Bool[np.ndarray, " b"]) -> Parts:

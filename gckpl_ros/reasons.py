@@ -21,7 +21,7 @@ UNREADABLE: Final = "message that cannot be read"
 TOO_SLOW: Final = "result that a reader was too slow to take"
 OTHER_CLASS: Final = "detection of another class"
 NO_CLASS: Final = "detection without a class"
-BAD_SIZE: Final = "detection with a size that is not positive"
+BAD_SIZE: Final = "detection with a size that no person has"
 BAD_POSITION: Final = "detection with a position that is not finite"
 BAD_TURN: Final = "detection with an orientation that is no unit quaternion"
 BAD_SCORE: Final = "detection with a score that is not finite"
@@ -53,8 +53,8 @@ DROPPED: Final[Mapping[str, str]] = {
     TOO_SLOW: "`gckpl live` only: the network's buffers were full",
     OTHER_CLASS: "`input.classes` names those that are people; the example says which it was",
     NO_CLASS: "it has no results; an empty name in `input.classes` takes it",
-    BAD_SIZE: "or is beyond all bounds",
-    BAD_POSITION: "or is beyond all bounds",
+    BAD_SIZE: "zero, negative, not a number, or more than 10 m",
+    BAD_POSITION: "or is beyond 1e8 m",
     BAD_TURN: "x, y, z, w must have the length 1",
     BAD_SCORE: "NaN or infinity",
     NO_TRANSFORM_OF_ITS_OWN: "its header names another frame than the array's, and TF does not know it",

@@ -13,6 +13,7 @@ from gckpl_ros.geometry import (
     facing,
     heading,
     in_box,
+    most_points_in_boxes,
     points_in_boxes,
     quaternion_z,
     rotation_z,
@@ -128,3 +129,14 @@ def test_a_coarse_grid_that_repeats_finds_nobody_else():
     box = Boxes(points[:1], np.ones((1, 3), np.float32), np.zeros(1, np.float32), np.ones(1, np.float32))
     assert points_in_boxes(points, box)[0].tolist() == [0]
     assert points_in_boxes(points, Boxes.empty()) == []
+
+
+@pytest.mark.parametrize("spread", [5.0, 500.0, 90_000.0])
+def test_no_box_holds_more_points_than_its_upper_bound(spread):
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-spread, spread, (5000, 3)).astype(np.float32)
+    numbers = rng.uniform(-spread, spread, (300, 3)), rng.uniform(0.2, 20, (300, 3)), rng.uniform(-4, 4, 300)
+    boxes = Boxes(*(each.astype(np.float32) for each in (*numbers, np.ones(300))))
+    upper = most_points_in_boxes(points, boxes, 0.15)
+    counts = [len(row) for row in points_in_boxes(points, boxes, 0.15)]
+    assert (upper >= counts).all()

@@ -54,8 +54,11 @@ def test_drops_of_all_stages_are_counted_and_the_nearest_kept(weights):
     given = boxes(np.concatenate((CENTERS, [[4, 6, -0.6], [5, 0, 40]])))
     given.sizes[0] = -1
     frame = pipeline(weights, estimate={"max_people": 3}, crop={"min_points": 100}).process(Sample(cloud(), given))
-    np.testing.assert_array_equal(frame.tracks.boxes.centers, CENTERS[1:2])
-    assert frame.dropped == {"too_many": 2, "bad_box": 1, "few_points": 1}
+    np.testing.assert_array_equal(frame.tracks.boxes.centers, CENTERS[1:])
+    assert frame.dropped == {"bad_box": 1, "few_points": 2}
+    nearest = pipeline(weights, estimate={"max_people": 1}, crop={"min_points": 100}).process(Sample(cloud(), given))
+    np.testing.assert_array_equal(nearest.tracks.boxes.centers, CENTERS[1:2])
+    assert nearest.dropped == {"bad_box": 1, "few_points": 2, "too_many": 1}
 
 
 def test_parts_lead_back_to_the_points_and_to_the_track_of_their_person(weights):

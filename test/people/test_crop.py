@@ -1,3 +1,5 @@
+from time import thread_time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -119,3 +121,45 @@ def test_crops_turn_and_move_with_the_scene(seed, yaw, dx, dy):
     assert np.abs((here.counts - there.counts).numpy()).max(initial=0) <= 1  # a point on a face may fall to either side
     if np.array_equal(here.index, there.index):
         np.testing.assert_allclose(here.points.numpy() @ turn.T.astype(np.float32), there.points, atol=1e-4)
+
+
+def test_points_are_counted_before_the_nearest_are_taken():
+    """3000 empty boxes are nearer than the people, and nobody is lost."""
+    rng = np.random.default_rng(0)
+    bodies = np.array([[12.0, 3 * i, 0] for i in range(10)])
+    points = np.concatenate([body + rng.uniform(-0.2, 0.2, (40, 3)) for body in bodies])
+    empty = rng.uniform([-10, -10, 2], [10, 10, 5], (3000, 3))
+    places = rng.permutation(3010)
+    given = boxes(np.concatenate((bodies, empty))[places], [[0.6, 0.6, 1.8]] * 3010, [0] * 3010)
+    _, kept, dropped = crop(cloud(points), given, CropConfig(min_points=8), most=64)
+    assert sorted(places[kept]) == list(range(10)) and list(kept) == sorted(kept)
+    assert dropped == {"few_points": 3000}
+    _, kept, dropped = crop(cloud(points), given, CropConfig(min_points=8), most=4)
+    assert sorted(places[kept]) == [0, 1, 2, 3], "the nearest"
+    assert dropped["too_many"] >= 1 and sum(dropped.values()) == 3006
+
+
+def test_a_limit_that_is_not_reached_changes_nothing():
+    points, centers, sizes, yaws = random_scene(1, people=20)
+    given = boxes(centers, sizes, yaws)
+    every, kept, dropped = crop(cloud(points), given, LOOSE)
+    for most in (20, 21):
+        again, same, also = crop(cloud(points), given, LOOSE, most=most)
+        np.testing.assert_array_equal(every.index, again.index)
+        assert same.tolist() == kept.tolist() and also == dropped
+    nearest = np.sort(np.argsort(np.linalg.norm(given.centers[kept], axis=1), kind="stable")[:7])
+    fewer, chosen, _ = crop(cloud(points), given, LOOSE, most=7)
+    assert chosen.tolist() == kept[nearest].tolist()
+    np.testing.assert_array_equal(fewer.counts, every.counts[nearest])
+
+
+@pytest.mark.parametrize("side", [0.6, 10.0])
+def test_nine_thousand_random_boxes_are_no_way_to_stop_it(side):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-60, 60, (120_000, 3)) * [1, 1, 0.02]
+    centers = rng.uniform([-100, -100, -2], [100, 100, 3], (9000, 3))
+    given = boxes(centers, np.full((9000, 3), side), rng.uniform(-3, 3, 9000))
+    start = thread_time()
+    _, kept, dropped = crop(cloud(points), given, CropConfig(), most=64)
+    assert thread_time() - start < 1.0
+    assert len(kept) <= 64 and sum(dropped.values()) == 9000 - len(kept)

@@ -23,6 +23,7 @@ from gckpl_ros.reasons import (
 from gckpl_ros.types import Boxes
 
 _UNIT_TOLERANCE: Final = 0.02
+_WIDEST_M: Final = 10.0
 
 
 class Found(NamedTuple):
@@ -108,7 +109,7 @@ def _faults(
     with np.errstate(over="ignore", invalid="ignore"):
         centers, sizes = values[:, :3].astype(np.float32), values[:, 3:6].astype(np.float32)
         lengths = (values[:, 6:] ** 2).sum(axis=1)
-        good_sizes = ((sizes < FAR_M) & (sizes > 0)).all(axis=1)
+        good_sizes = ((sizes <= _WIDEST_M) & (sizes > 0)).all(axis=1)
         yield BAD_SIZE, np.logical_not(good_sizes), lambda i: _words(values[i, 3:6])
         yield BAD_POSITION, np.logical_not((abs(centers) < FAR_M).all(axis=1)), lambda i: _words(values[i, :3])
         turned = ~((abs(lengths - 1) < _UNIT_TOLERANCE) | (values[:, 6:] == 0).all(axis=1))
