@@ -28,7 +28,10 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Run one command; bad input ends with a message on stderr and status 2, Ctrl-C with status 130."""
+    """Run one command; bad input ends with a message on stderr and status 2, Ctrl-C with status 130.
+
+    What runs until Ctrl-C (live, echo, sim --live) ends with status 0 then.
+    """
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage())

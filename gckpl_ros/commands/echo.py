@@ -47,7 +47,7 @@ def main(
     topic = resolve(topic)
     queue: SimpleQueue[Received] = SimpleQueue()
     times_s: deque[float] = deque(maxlen=_TIMES)
-    with Stop() as stop, Participant(local) as network:
+    with Stop(early=once or count > 0) as stop, Participant(local) as network:
         network.subscribe(topic, TYPE, lambda message: queue.put(_received_now(message)), SENSOR)
         for received in islice(_messages(queue, stop, topic, network), 1 if once else count or None):
             times_s.append(received.at_s)

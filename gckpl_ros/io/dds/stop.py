@@ -8,12 +8,13 @@ from typing import Any
 
 
 class Stop:
-    """While it is entered, SIGINT and SIGTERM only end the next `wait`; after SIGINT leaving raises KeyboardInterrupt.
+    """While it is entered, SIGINT and SIGTERM only end the next `wait`. For the main thread.
 
-    For the main thread.
+    Where SIGINT is not the normal end (``early``), leaving raises KeyboardInterrupt after it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, early: bool = False) -> None:
+        self._early = early
         self._asked: int | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -34,7 +35,7 @@ class Stop:
             signal.signal(each, handler)
         os.close(self._write)
         os.close(self._read)
-        if self._asked == signal.SIGINT and kind is None:
+        if self._early and self._asked == signal.SIGINT and kind is None:
             raise KeyboardInterrupt
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

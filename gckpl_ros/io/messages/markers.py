@@ -1,6 +1,8 @@
 """Skeletons as visualization_msgs/MarkerArray, for RViz and Foxglove."""
 
 import colorsys
+from collections import deque
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +26,11 @@ _BONES = np.array((*LIMBS, *CONNECTORS)).reshape(-1).tolist()
 _HEAD = INDEX["head_center"]
 _ABOVE_HEAD = np.array([0, 0, 0.35], np.float32)
 _LOST_ALPHA, _LEAST_ALPHA = 0.4, 0.05
+# Lifetime of markers: so many periods (their median over the last frames), at least so long; before a period is known.
+_PERIODS: Final = 3
+_RECENT_FRAMES: Final = 6
+_LEAST_NS: Final = 300_000_000
+_FIRST_NS: Final = 1_000_000_000
 
 
 def color(track_id: int) -> tuple[float, float, float]:
@@ -32,7 +39,10 @@ def color(track_id: int) -> tuple[float, float, float]:
 
 
 class SkeletonMarkers:
-    """Bones, joints and the id of each person in a namespace body_<id>; deleted when the person leaves."""
+    """Bones, joints and the id of each person in a namespace body_<id>; deleted when the person leaves.
+
+    Should no more frames come at all, markers go by themselves after a few of the recent frames' periods.
+    """
 
     def __init__(self, types: MessageTypes) -> None:
         self._types = types
@@ -42,6 +52,7 @@ class SkeletonMarkers:
         self._upright = to_quaternion(np.array([0, 0, 0, 1]), types)
         self._origin = self._pose(to_points(np.zeros((1, 3), np.float32), types)[0])
         self._shown: set[int] = set()
+        self._stamps_ns: deque[int] = deque(maxlen=_RECENT_FRAMES)
 
     def __call__(self, frame: Frame) -> Any:
         """The MarkerArray of one frame; a joint's alpha is its confidence, weaker while its person is lost.
@@ -50,22 +61,33 @@ class SkeletonMarkers:
         """
         tracks, header = frame.tracks, to_header(frame.stamp_ns, frame.frame_id, self._types)
         ids = tracks.ids.tolist()
+        self._stamps_ns.append(frame.stamp_ns)
+        lifetime = self._lifetime()
         fade = np.where(tracks.states == TrackState.LOST, np.float32(_LOST_ALPHA), np.float32(1))
         alphas = np.clip(fade[:, None] * tracks.skeletons.confidence, _LEAST_ALPHA, 1)
         markers = [marker for gone in sorted(self._shown.difference(ids)) for marker in self._delete(header, gone)]
         for track_id, keypoints, joint_alphas in zip(ids, tracks.skeletons.keypoints, alphas.tolist(), strict=True):
-            markers += self._add(header, track_id, keypoints, joint_alphas)
+            markers += self._add(header, lifetime, track_id, keypoints, joint_alphas)
         self._shown = set(ids)
         return self._types["visualization_msgs/msg/MarkerArray"](markers=markers)
 
-    def _add(self, header: Any, track_id: int, keypoints: np.ndarray, alphas: list[float]) -> list[Any]:
+    def _lifetime(self) -> Any:
+        """A builtin_interfaces/Duration: a few periods, by stamps, so that a replay makes the same bytes every time."""
+        periods = [after - before for before, after in pairwise(self._stamps_ns) if after > before]
+        lifetime_ns = max(_LEAST_NS, _PERIODS * int(np.median(periods))) if periods else _FIRST_NS
+        sec, nanosec = divmod(lifetime_ns, 1_000_000_000)
+        return self._types["builtin_interfaces/msg/Duration"](sec=sec, nanosec=nanosec)
+
+    def _add(self, header: Any, lifetime: Any, track_id: int, keypoints: np.ndarray, alphas: list[float]) -> list[Any]:
         points, colors = to_points(keypoints, self._types), self._colors(track_id, alphas)
         ends, end_colors = [points[i] for i in _BONES], [colors[i] for i in _BONES]
         (label,) = to_points(keypoints[[_HEAD]] + _ABOVE_HEAD, self._types)
         return [
-            self._marker(header, track_id, LINE_LIST, points=ends, colors=end_colors),
-            self._marker(header, track_id, SPHERE_LIST, points=points, colors=colors),
-            self._marker(header, track_id, TEXT_VIEW_FACING, pose=self._pose(label), text=str(track_id)),
+            self._marker(header, track_id, LINE_LIST, lifetime=lifetime, points=ends, colors=end_colors),
+            self._marker(header, track_id, SPHERE_LIST, lifetime=lifetime, points=points, colors=colors),
+            self._marker(
+                header, track_id, TEXT_VIEW_FACING, lifetime=lifetime, pose=self._pose(label), text=str(track_id)
+            ),
         ]
 
     def _delete(self, header: Any, track_id: int) -> list[Any]:

@@ -5,6 +5,7 @@ from functools import partial, wraps
 from traceback import format_exc
 from typing import Any, Final
 
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 
@@ -71,6 +72,13 @@ class SkeletonNode(Node):
         """
         if self._autostart and self.trigger_configure() == _SUCCESS:
             self.trigger_activate()
+
+    def describe_parameters(self, names: list[str]) -> list[ParameterDescriptor]:
+        """As rclpy, but with the types of the values: it leaves the type of a refused one behind."""
+        descriptors: list[ParameterDescriptor] = super().describe_parameters(names)
+        for name, descriptor in zip(names, descriptors, strict=True):
+            descriptor.type = self.get_parameter(name).type_.value
+        return descriptors
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

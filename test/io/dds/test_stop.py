@@ -30,9 +30,15 @@ def test_sigterm_ends_a_wait_at_once():
     timer.join()
 
 
-def test_after_sigint_leaving_is_a_keyboard_interrupt_and_further_ones_change_nothing():
+def test_sigint_is_a_normal_end():
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.wait(60.0)
+
+
+def test_where_it_is_early_sigint_is_a_keyboard_interrupt_on_leaving_and_further_ones_change_nothing():
     left = False
-    with pytest.raises(KeyboardInterrupt), Stop() as stop:
+    with pytest.raises(KeyboardInterrupt), Stop(early=True) as stop:
         timer = send(signal.SIGINT, 0.05)
         assert stop.wait(60.0)
         timer.join()
@@ -44,7 +50,7 @@ def test_after_sigint_leaving_is_a_keyboard_interrupt_and_further_ones_change_no
 
 
 def test_another_error_goes_before():
-    with pytest.raises(ValueError, match="other"), Stop() as stop:
+    with pytest.raises(ValueError, match="other"), Stop(early=True) as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.wait(60.0)
         raise ValueError("other")

@@ -1,5 +1,6 @@
 import colorsys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -137,3 +138,23 @@ def test_neighbouring_ids_differ_in_hue():
     steps = [min((a - b) % 1, (b - a) % 1) for a, b in pairwise(hues)]
     assert min(steps) > 0.3
     assert max(Counter(np.round(hues, 2)).values()) == 1
+
+
+def lifetimes(array):
+    return {m.lifetime.sec + m.lifetime.nanosec / 1e9 for m in array.markers if m.action == ADD}
+
+
+@pytest.mark.parametrize(("period_ns", "expected_s"), [(50_000_000, 0.3), (100_000_000, 0.3), (500_000_000, 1.5)])
+def test_markers_go_by_themselves_after_a_few_periods(period_ns, expected_s):
+    markers, sent = SkeletonMarkers(TYPES), frame(1)
+    stamps = [sent.stamp_ns + i * period_ns for i in range(5)]
+    lived = [lifetimes(markers(replace(sent, stamp_ns=stamp))) for stamp in stamps]
+    assert lived == [{1.0}] + [{expected_s}] * 4
+
+
+def test_a_pause_and_a_jump_back_do_not_make_markers_live_for_long():
+    markers, sent = SkeletonMarkers(TYPES), frame(1)
+    for i in (0, 1, 2, 3, 1000, 1001):
+        message = markers(replace(sent, stamp_ns=sent.stamp_ns + i * 100_000_000))
+    assert lifetimes(message) == {0.3}
+    assert lifetimes(markers(sent)) == {0.3}

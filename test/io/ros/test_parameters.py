@@ -6,7 +6,7 @@ from gckpl_ros.config import FIXED, Config
 
 DEFAULTS = Config().model_dump()
 NAMES = [f"{section}.{key}" for section, values in DEFAULTS.items() for key in values]
-DOUBLE, INTEGER = 3, 2  # rcl_interfaces/msg/ParameterType
+BOOL, INTEGER, DOUBLE = 1, 2, 3  # rcl_interfaces/msg/ParameterType
 
 
 def field(name):
@@ -45,6 +45,14 @@ def test_every_parameter_is_declared_with_description_and_range(peer, start):
 )
 def test_bad_values_are_refused_with_the_reason(peer, start_once, name, value, reason):
     assert reason in peer.set(name, value, of=start_once)
+
+
+def test_after_a_refusal_the_type_is_still_that_of_the_value(peer, start_once):
+    assert peer.set("crop.min_points", "many", of=start_once) and peer.set("detect.enabled", 1.0, of=start_once)
+    assert [found.type for found in peer.describe("crop.min_points", "detect.enabled", of=start_once)] == [
+        INTEGER,
+        BOOL,
+    ]
 
 
 def test_unknown_names_are_refused(peer, start_once):

@@ -153,14 +153,18 @@ def test_services_stop_and_start_the_work_and_forget_everybody(rig, peer, active
 
     node = active(**TIMES)
     sensor = Sensor(rig, peer)
+    reports = peer.listen("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")
     first = sensor.scan(FIRST)
     assert peer.call(Trigger, "/gckpl/reset_tracks").success
     assert int(sensor.scan(FIRST + 1).tracks.ids[0]) > int(first.tracks.ids[0])
     assert peer.call(SetBool, "/gckpl/enable", data=False).message == "disabled"
     assert rig.until(lambda: not peer.node.count_subscribers("/points"))
-    received, cpu_s = len(sensor.skeletons), node.cpu_s
+    received, cpu_s, told = len(sensor.skeletons), node.cpu_s, len(reports)
     assert not rig.until(lambda: len(sensor.skeletons) > received, timeout_s=2.0)
     assert node.cpu_s - cpu_s < 0.2
+    assert rig.until(lambda: len(reports) > told)
+    entries = [message.status[0] for message in reports[told:]]
+    assert {(entry.level, entry.name, entry.message) for entry in entries} == {(b"\0", "gckpl: skeletons", "disabled")}
     assert peer.call(SetBool, "/gckpl/enable", data=True).message == "enabled"
     assert rig.until(lambda: peer.node.count_subscribers("/points"))
     assert len(sensor.scan(FIRST + 50).tracks) == 1
@@ -194,6 +198,36 @@ def test_boxes_in_another_frame_come_through_tf(rig, peer, active):
     frame = sensor.scan(FIRST, boxes=detections(FIRST, "person", frame="base_link", at=PERSON + np.array([2, 0, 0])))
     np.testing.assert_allclose(frame.tracks.boxes.centers, [PERSON], atol=1e-5)
     assert frame.frame_id == "lidar"
+
+
+def test_one_absurd_box_loses_only_itself_and_a_box_has_the_frame_of_its_own_header(rig, peer, active):
+    node = active(**TIMES)
+    sensor = Sensor(rig, peer)
+    peer.publisher("/tf_static", TF, durability=1)(transforms(0, "lidar", "camera", x=4.0))
+    found = detections(FIRST, *["person"] * 6)
+    absurd, unturned, bold, mad, own, _ = found.detections
+    good = absurd.bbox
+    turn = good.center.orientation
+    absurd.bbox = replace(good, center=replace(good.center, orientation=replace(turn, x=1e200)))
+    unturned.bbox = replace(good, center=replace(good.center, orientation=replace(turn, w=0.0)))
+    bold.results[0].hypothesis.score, mad.results[0].hypothesis.score = 5.0, float("nan")
+    own.header = header(FIRST, "camera")
+    own.bbox = replace(good, center=replace(good.center, position=replace(good.center.position, x=2.0)))
+    frame = sensor.scan(FIRST, boxes=found)
+    np.testing.assert_allclose(frame.tracks.boxes.centers, [PERSON] * 4, atol=1e-5)
+    assert sorted(frame.tracks.boxes.scores.round(3).tolist()) == pytest.approx([0.9, 0.9, 0.9, 1.0])
+    assert "failed" not in node.log and "please report" not in node.log
+
+
+def test_markers_have_a_lifetime(rig, peer, active):
+    active(**TIMES)
+    markers = peer.listen("/gckpl/markers", "visualization_msgs/msg/MarkerArray")
+    sensor = Sensor(rig, peer)
+    for i in range(FIRST, FIRST + 8):
+        sensor.scan(i)
+    assert rig.until(lambda: any(message.markers for message in markers))
+    shown = [marker for marker in markers[-1].markers if marker.action == 0]
+    assert {(m.lifetime.sec, m.lifetime.nanosec) for m in shown} == {(0, 300_000_000)}
 
 
 def test_two_sensors_are_merged_through_tf_that_may_come_late(rig, peer, active):

@@ -11,7 +11,7 @@ from gckpl_training.street.recording import simulated, write_street
 def main(
     out: Annotated[Path, tyro.conf.arg(help="recording to write (.mcap)")] = Path("out/street.mcap"),
     sensor: Annotated[str, tyro.conf.arg(help="LiDAR model: spinner16, spinner32, os1_128, ...")] = "spinner32",
-    seconds: Annotated[float, tyro.conf.arg(help="length of the recording, at 10 scans a second")] = 15.0,
+    seconds: Annotated[float, tyro.conf.arg(help="length, at most 120 s, at 10 scans a second")] = 15.0,
     seed: Annotated[int, tyro.conf.arg(help="the same seed makes the same recording")] = 0,
     detections: Annotated[bool, tyro.conf.arg(help="also write boxes with the errors of a detector")] = False,
     live: Annotated[bool, tyro.conf.arg(help="write no file, be a sensor on the ROS 2 network until Ctrl-C")] = False,

@@ -29,7 +29,7 @@ def play(scans: Iterable[tuple[Scan, Boxes | None]], rate: float, loops: int, lo
         raise InputError(f"rate {rate}, loops {loops}: a rate is more than 0 and at most {_MOST_HZ:g}, loops 0 or more")
     domain_id()
     scans = list(scans)
-    with Stop() as stop, Participant(local) as network:
+    with Stop(early=loops > 0) as stop, Participant(local) as network:
         publishers = {
             topic: network.publisher(topic, msgtype, LATCHED if topic == STATIC else RELIABLE)
             for topic, msgtype in topics(detections=scans[0][1] is not None).items()

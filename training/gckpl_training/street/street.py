@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -57,13 +58,16 @@ class Scan:
     part: Int64[np.ndarray, " n"]
 
 
+MOST_S: Final = 120.0
+
+
 class Street:
     """A seeded street of houses, cars, trees and seven people; ``scans()`` drives a LiDAR through it at 10 Hz."""
 
     def __init__(self, seed: int = 0, sensor_name: str = "spinner32", seconds: float = 15.0) -> None:
         """Raises InputError for an unknown sensor, a bad seed, or a length that is not positive."""
-        if not 0 < seconds <= 120:
-            raise InputError(f"seconds = {seconds}: a street lasts more than 0 and at most 120 s")
+        if not 0 < seconds <= MOST_S:
+            raise InputError(f"--seconds {seconds:g}: a street lasts more than 0 and at most {MOST_S:g} s")
         if not 0 <= seed < 2**32:
             raise InputError(f"seed = {seed}: give a whole number from 0 to {2**32 - 1}")
         self.sensor = sensor(sensor_name)
