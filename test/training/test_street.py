@@ -141,7 +141,7 @@ def test_same_seed_same_scans(street: Street, scans: Sequence[Scan]):
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e6])
 def test_a_bad_length_is_refused(seconds: float):
-    with pytest.raises(InputError, match="--seconds .* at most 120 s"):
+    with pytest.raises(InputError, match=r"--seconds .* at most 120 s"):
         Street(0, "spinner16", seconds)
 
 
