@@ -189,7 +189,9 @@ class Matcher:
         without late sensors and without late detections then, but not without transforms.
         """
         self._check_complete(scan, sensors, final)
-        frame_id = self._config.frame or self._first_frame or next(iter(scan.clouds.values())).header.frame_id
+        first = scan.clouds.get(0)
+        frame_id = self._config.frame or (first.header.frame_id if first else self._first_frame)
+        frame_id = frame_id or next(iter(scan.clouds.values())).header.frame_id
         detections = self._nearest_detections(scan, final) if detector else None
         return Match(
             scan,

@@ -186,3 +186,10 @@ def test_when_the_first_sensor_is_silent_the_others_still_come_in_its_frame():
     sample = rig.take()
     np.testing.assert_allclose(sample.cloud.points, [[-4, 0, 0]], atol=1e-6)
     assert sample.cloud.frame_id == "lidar" and sample.cloud.origin == pytest.approx((-3, 0, 0))
+
+
+def test_a_cloud_in_a_strange_frame_does_not_take_the_others_with_it():
+    rig = Rig(input={"points": ["only"]})
+    rig.input.add_cloud(cloud(1, points=[[5, 0, 0]]))
+    rig.input.add_cloud(cloud(0, frame="strange"))
+    assert rig.take().cloud.frame_id == "lidar"
