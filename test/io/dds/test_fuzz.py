@@ -14,8 +14,8 @@ import numpy as np
 from anything import anything
 from ros_messages import TYPES, cloud, detections
 
-from gckpl_ros.io.dds.participant import LATCHED, Participant
-from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant
+from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, resolve
 from gckpl_ros.io.messages.skeletons import stamp_ns, to_header
 from gckpl_ros.io.messages.typestore import typestore
 
@@ -50,10 +50,8 @@ def test_whatever_comes_every_good_cloud_is_answered(tmp_path, weights, wait_unt
         process = subprocess.Popen(command, stderr=err, stdout=err)
         try:
             sends = {
-                kind: network.publisher(
-                    INPUTS[kind].topic if kind.startswith("tf") else f"/{kind}", INPUTS[kind].type, *qos
-                )
-                for kind, qos in {"points": (), "detections": (), "tf": (), "tf_static": (LATCHED,)}.items()
+                kind: network.publisher(resolve(INPUTS[kind].topic), INPUTS[kind].type, profile)
+                for kind, profile in zip(INPUTS, (RELIABLE, RELIABLE, RELIABLE, LATCHED), strict=True)
             }
             network.subscribe(
                 "/gckpl/skeletons",
@@ -80,9 +78,8 @@ def test_whatever_comes_every_good_cloud_is_answered(tmp_path, weights, wait_unt
     assert "Traceback" not in told and "please report" not in told
     assert max(lines.values()) <= 2 + seconds, "no line comes twice a second"
     settled = used_mb[len(used_mb) // 5 :]
-    print(
-        f"{MESSAGES} messages, {seconds:.0f} s, {len(used_mb)} good clouds; MB: {used_mb[0]:.0f}, {settled[0]:.0f} to {settled[-1]:.0f}"
-    )
+    figures = f"{used_mb[0]:.0f}, {settled[0]:.0f} to {settled[-1]:.0f} MB"
+    print(f"{MESSAGES} messages in {seconds:.0f} s, {len(used_mb)} good clouds; {figures}")
     assert settled[-1] < 1.05 * settled[0] + 5
     keys = {pair.key for message in reports for pair in message.status[0].values}
     assert keys and max(map(len, keys)) < 100 and len(keys) < 100

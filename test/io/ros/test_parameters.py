@@ -48,7 +48,7 @@ def test_bad_values_are_refused_with_the_reason(peer, start_once, name, value, r
 
 
 def test_after_a_refusal_the_type_is_still_that_of_the_value(peer, start_once):
-    assert peer.set("crop.min_points", "many", of=start_once) and peer.set("detect.enabled", 1.0, of=start_once)
+    assert peer.set("crop.min_points", "many", of=start_once) and peer.set("detect.enabled", [1.0], of=start_once)
     assert [found.type for found in peer.describe("crop.min_points", "detect.enabled", of=start_once)] == [
         INTEGER,
         BOOL,
