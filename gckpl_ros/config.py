@@ -5,7 +5,7 @@ Units are SI (metres, seconds) unless the name's suffix says otherwise.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -33,7 +33,18 @@ class InputConfig(_Section):
     )
     detections: str = Field(
         "detections",
-        description="Detection3DArray topic; empty: none. While nobody publishes there, the built-in detector works.",
+        description="Topic with boxes; empty: none. While nobody publishes there, the built-in detector works.",
+        json_schema_extra=FIXED,
+    )
+    detections_type: Literal[
+        "vision_msgs/msg/Detection3DArray",
+        "yolo_msgs/msg/DetectionArray",
+        "autoware_perception_msgs/msg/DetectedObjects",
+        "autoware_perception_msgs/msg/TrackedObjects",
+    ] = Field(
+        "vision_msgs/msg/Detection3DArray",
+        description="Type of the boxes: that, yolo_msgs/msg/DetectionArray (bbox3d), or DetectedObjects or "
+        "TrackedObjects of autoware_perception_msgs/msg.",
         json_schema_extra=FIXED,
     )
     classes: tuple[str, ...] = Field(
@@ -45,6 +56,19 @@ class InputConfig(_Section):
     frame: str = Field(
         "",
         description="Upright frame that clouds are brought into, e.g. base_link (needs TF); empty: the first sensor's.",
+        json_schema_extra=FIXED,
+    )
+    reliability: Literal["best_effort", "reliable"] = Field(
+        "best_effort",
+        description="QoS of clouds and boxes; best_effort takes from reliable publishers too. A reliable one gets what "
+        "was lost sent again, and an old cloud may hold up a new one.",
+        json_schema_extra=FIXED,
+    )
+    depth: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="QoS of clouds and boxes: so many messages wait at most to be read.",
         json_schema_extra=FIXED,
     )
     tolerance_s: float = Field(

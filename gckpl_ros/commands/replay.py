@@ -14,7 +14,7 @@ from gckpl_ros.config import load_config
 from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import NO_DETECTIONS, input_overrides, resolve
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
 from gckpl_ros.io.recording.replay import replay
 from gckpl_ros.io.recording.summary import Summary, table
 from gckpl_ros.runner import Sink
@@ -59,7 +59,7 @@ def main(
     """Find people in recorded LiDAR clouds and write their tracked 3D skeletons, markers and TF as MCAP."""
     console = Console(stderr=True)
     settings = load_config(config, [*overrides, *_inputs(topic, detections, classes, tolerance_ms)])
-    _check(source, topic, detections)
+    _check(source, topic, detections, settings.input.detections_type)
     with ExitStack() as stack:
         sinks: list[Sink] = [stack.enter_context(_rerun())] if viz else []
         draw = _report(source, sinks) if report else None
@@ -105,10 +105,10 @@ def _inputs(
         yield f"input.tolerance_s={tolerance_ms / 1e3}"
 
 
-def _check(source: Path, topic: Sequence[str], detections: str | None) -> None:
+def _check(source: Path, topic: Sequence[str], detections: str | None, kind: str) -> None:
     """Raises InputError that lists all topics where one that was asked for is not there: no other takes its place."""
     with BagReader(source) as bag:
         for name in topic:
             bag.topic(CLOUD_TYPE, resolve(name))
         if detections and detections != NO_DETECTIONS:
-            bag.topic(DETECTIONS_TYPE, resolve(detections), option="--detections")
+            bag.topic(kind, resolve(detections), option="--detections")

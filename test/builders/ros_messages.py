@@ -60,3 +60,29 @@ def transforms(i, parent, child, x, yaw=0.0):
             )
         ]
     )
+
+
+def of_yolo(array):
+    """The boxes of a Detection3DArray as yolo_ros tells them: in a frame of their own, not in the image's."""
+    point, yolo = (lambda: TYPES["yolo_msgs/msg/Point2D"](x=0.0, y=0.0)), "yolo_msgs/msg/"
+    found = [
+        TYPES[f"{yolo}Detection"](
+            class_id=0,
+            class_name=each.results[0].hypothesis.class_id,
+            score=each.results[0].hypothesis.score,
+            id="",
+            bbox=TYPES[f"{yolo}BoundingBox2D"](
+                center=TYPES[f"{yolo}Pose2D"](position=point(), theta=0.0),
+                size=TYPES[f"{yolo}Vector2"](x=0.0, y=0.0),
+            ),
+            bbox3d=TYPES[f"{yolo}BoundingBox3D"](
+                center=each.bbox.center, size=each.bbox.size, frame_id=array.header.frame_id
+            ),
+            mask=TYPES[f"{yolo}Mask"](height=0, width=0, data=[]),
+            keypoints=TYPES[f"{yolo}KeyPoint2DArray"](data=[]),
+            keypoints3d=TYPES[f"{yolo}KeyPoint3DArray"](data=[], frame_id=""),
+        )
+        for each in array.detections
+    ]
+    image = TYPES["std_msgs/msg/Header"](stamp=array.header.stamp, frame_id="camera_optical_frame")
+    return TYPES[f"{yolo}DetectionArray"](header=image, detections=found)

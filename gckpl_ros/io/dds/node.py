@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gckpl_ros.adapt import AdaptationState, load_adapter
 from gckpl_ros.config import Config
-from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, SENSOR, TRANSFORMS, Participant, Publisher, Receive
+from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, TRANSFORMS, Participant, Profile, Publisher
 from gckpl_ros.io.dds.services import Service
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, resolve
 from gckpl_ros.io.live.live_input import LiveInput
@@ -93,21 +93,24 @@ class Node:
 
     def _listen(self) -> None:
         for sensor, topic in enumerate(self.points):
-            self._take("points", topic, partial(self._input.add_cloud, sensor=sensor))
-        if self._config.input.detections:
-            self._take("detections", resolve(self._config.input.detections, self.name), self._input.add_detections)
-        self._take("tf", INPUTS["tf"].topic, partial(self._transforms.add, static=False))
-        self._take("tf_static", INPUTS["tf_static"].topic, partial(self._transforms.add, static=True))
+            add_cloud, refuse = partial(self._input.add_cloud, sensor=sensor), self._refuse_cloud
+            self._network.subscribe(topic, INPUTS["points"].type, add_cloud, self._profile, refuse)
+        if name := self._config.input.detections:
+            topic, kind, add = resolve(name, self.name), self._config.input.detections_type, self._input.add_detections
+            self._network.subscribe(topic, kind, add, self._profile, self._refuse)
+        for name, profile in (("tf", TRANSFORMS), ("tf_static", LATCHED)):
+            add = partial(self._transforms.add, static=name == "tf_static")
+            self._network.subscribe(INPUTS[name].topic, INPUTS[name].type, add, profile, self._refuse)
 
     def _serve(self) -> Iterator[Service]:
         for name, answer in served(self._worker).items():
             service = SERVICES[name]
             yield Service(self._network, resolve(service.topic, self.name), service.type, answer, self._refuse)
 
-    def _take(self, kind: str, topic: str, receive: Receive) -> None:
-        profile = {"tf": TRANSFORMS, "tf_static": LATCHED}.get(kind, SENSOR)
-        refuse = self._refuse_cloud if kind == "points" else self._refuse
-        self._network.subscribe(topic, INPUTS[kind].type, receive, profile, refuse)
+    @property
+    def _profile(self) -> Profile:
+        """Of clouds and boxes."""
+        return Profile(self._config.input.depth, reliable=self._config.input.reliability == "reliable")
 
     def _refuse_cloud(self, error: Exception) -> None:
         self.status.count(UNREADABLE_CLOUD, example=str(error))

@@ -33,7 +33,8 @@ INPUTS: Final[Mapping[str, Endpoint]] = {
     "detections": Endpoint(
         "detections",
         "vision_msgs/msg/Detection3DArray",
-        "boxes of people from a detector, in any frame that TF knows; `input.detections` names the topic",
+        "boxes of people from a detector, in any frame that TF knows; `input.detections` names the topic, "
+        "`input.detections_type` another type",
     ),
     "tf": Endpoint("/tf", "tf2_msgs/msg/TFMessage", "moving transforms: a moving sensor, boxes in other frames"),
     "tf_static": Endpoint("/tf_static", "tf2_msgs/msg/TFMessage", "fixed transforms: where the sensors are mounted"),
@@ -68,6 +69,11 @@ OUTPUTS: Final[Mapping[str, Endpoint]] = {
     ),
     "bodies": Endpoint(
         "/humans/bodies/tracked", "hri_msgs/msg/IdsList", "ids of all people (REP-155), where hri_msgs is installed"
+    ),
+    "people": Endpoint(
+        "people",
+        "people_msgs/msg/People",
+        "position, velocity and score of everybody but the new, for social costmaps, where people_msgs is installed",
     ),
     "processing_time": Endpoint(
         "~/processing_time_ms", "std_msgs/msg/Float64", "time that all stages took for this cloud, in ms"

@@ -13,6 +13,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import MOST_WAITING, Detections, Match, Matcher, NotYetError, Scan, Scans, SkippedError
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.detections import own_frame, to_boxes
+from gckpl_ros.io.messages.detectors import as_detection_array
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import Transforms
 from gckpl_ros.reasons import TIME_WENT_BACK
@@ -67,7 +68,8 @@ class LiveInput:
             self._changed.notify_all()
 
     def add_detections(self, message: Any) -> None:
-        """A vision_msgs/Detection3DArray."""
+        """A vision_msgs/Detection3DArray, or what ``input.detections_type`` names."""
+        message = as_detection_array(message)
         with self._changed:
             self._detector_came_s = self._clock()
             header, read = message.header, partial(to_boxes, message, self._classes)

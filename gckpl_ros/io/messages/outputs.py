@@ -12,13 +12,14 @@ from gckpl_ros.io.live.interface import OUTPUTS
 from gckpl_ros.io.messages.arrays import ToCloud, to_joint_array, to_parts_cloud
 from gckpl_ros.io.messages.frames import to_transforms
 from gckpl_ros.io.messages.markers import SkeletonMarkers
+from gckpl_ros.io.messages.people import to_people
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.types import Cloud, Frame, Parts, Tracks
 
 # Whoever took these keeps people until told that they are gone.
-_REMEMBERED: Final = ("markers", "bodies")
+_REMEMBERED: Final = ("markers", "bodies", "people")
 
 
 class Outputs:
@@ -38,6 +39,7 @@ class Outputs:
             "parts": self._parts,
             "tf": self._transforms,
             "bodies": self._bodies,
+            "people": lambda cloud, frame: to_people(frame, types),
             "processing_time": self._processing_time,
         }
         self._made = {name: made[name] for name in OUTPUTS if name in made and OUTPUTS[name].type in types}

@@ -12,6 +12,7 @@ from gckpl_ros.io.live.interface import INPUTS, resolve
 from gckpl_ros.io.live.live_input import wanted_classes
 from gckpl_ros.io.live.matching import MOST_WAITING, Detections, Matcher, Scan, Scans, SkippedError
 from gckpl_ros.io.messages.detections import Found, to_boxes
+from gckpl_ros.io.messages.detectors import as_detection_array
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader, Record
@@ -37,7 +38,7 @@ class RecordedInput:
         self._tally = tally
         self.notes: list[str] = []
         self.topics = self._cloud_topics(config.input.points)
-        self.detections = self._detections_topic(config.input.detections)
+        self.detections = self._detections_topic(config.input.detections, config.input.detections_type)
         self._left = {sensor: bag.count(topic) for sensor, topic in enumerate(self.topics)}
         self._sensors = {sensor for sensor, count in self._left.items() if count}
         self._transforms = TransformBuffer()
@@ -118,6 +119,7 @@ class RecordedInput:
             if record.topic in transforms:
                 self._transforms.add(message, static=record.topic.endswith("tf_static"))
             else:
+                message = as_detection_array(message)
                 found = _detections(message, to_boxes(message, classes))
                 by_stamp[found.stamp_ns] = found
         return [by_stamp[stamp] for stamp in sorted(by_stamp)]
@@ -129,11 +131,11 @@ class RecordedInput:
             return [self._present(topics[0], CLOUD_TYPE, "--topic")]
         return [self._bag.topic(CLOUD_TYPE, topic) for topic in topics]
 
-    def _detections_topic(self, name: str) -> str:
+    def _detections_topic(self, name: str, kind: str) -> str:
         """The configured topic, or the only one of its type; empty where there are no detections."""
-        if not name or not self._bag.of_type(DETECTIONS_TYPE):
+        if not name or not self._bag.of_type(kind):
             return ""
-        return self._present(resolve(name), DETECTIONS_TYPE, "--detections")
+        return self._present(resolve(name), kind, "--detections")
 
     def _present(self, topic: str, kind: str, option: str) -> str:
         if topic in self._bag.of_type(kind):

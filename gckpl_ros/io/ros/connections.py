@@ -11,12 +11,11 @@ from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import Node as LifecycleNode
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
-from vision_msgs.msg import Detection3DArray
 
 from gckpl_ros.config import InputConfig
 from gckpl_ros.errors import InputError
@@ -72,21 +71,22 @@ class Publishers:
 
 # Where clouds and detections come from.
 
-# Best effort takes from reliable publishers too.
-_DETECTIONS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+_RELIABILITY: Final = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 
 
 class Subscriptions:
-    """Feeds a live input while it is open; clouds with sensor-data QoS, so that old ones never hold up new ones."""
+    """Feeds a live input while it is open."""
 
     def __init__(self, node: Node, config: InputConfig, source: LiveInput) -> None:
-        """Open nothing yet; raises InputError for names that no topic can have."""
+        """Open nothing yet; raises InputError for names that no topic can have, and a type that is not installed."""
         self._node = node
         self._config = config
         self._source = source
         self._made: list[Any] = []
         self._points = [_resolved(topic, node) for topic in config.points]
         self._detections = _resolved(config.detections, node) if config.detections else ""
+        self._kind = _installed(config.detections_type) if config.detections else None
+        self._qos = QoSProfile(depth=config.depth, reliability=_RELIABILITY[config.reliability])
 
     @property
     def sources(self) -> str:
@@ -97,10 +97,10 @@ class Subscriptions:
         """Subscribe."""
         for sensor, topic in enumerate(self._config.points):
             add_cloud = partial(self._source.add_cloud, sensor=sensor)
-            self._made.append(self._node.create_subscription(PointCloud2, topic, add_cloud, qos_profile_sensor_data))
+            self._made.append(self._node.create_subscription(PointCloud2, topic, add_cloud, self._qos))
         if topic := self._config.detections:
             add = self._source.add_detections
-            self._made.append(self._node.create_subscription(Detection3DArray, topic, add, _DETECTIONS_QOS))
+            self._made.append(self._node.create_subscription(self._kind, topic, add, self._qos))
 
     def close(self) -> None:
         """Unsubscribe; nothing comes any more."""
@@ -115,6 +115,13 @@ def _resolved(topic: str, node: Node) -> str:
         return str(node.resolve_topic_name(topic))
     except RuntimeError as error:  # rclpy's own error; its class has no public name
         raise InputError(f"'{topic}' is no topic name: {error}") from error
+
+
+def _installed(msgtype: str) -> Any:
+    try:
+        return message_class(msgtype)
+    except KeyError as error:
+        raise InputError(f"input.detections_type {msgtype}: {msgtype.split('/')[0]} is not installed here") from error
 
 
 _PEOPLE: Final = re.compile(rf"(?:{'|'.join((REP155_BODY, *PARENTS))})_\d+")

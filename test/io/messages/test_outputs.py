@@ -13,7 +13,7 @@ from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 from gckpl_ros.io.messages.typestore import typestore
-from gckpl_ros.types import Frame, Parts
+from gckpl_ros.types import Frame, Parts, TrackState
 
 TYPES = typestore().types
 # Who makes what, besides the message itself.
@@ -118,6 +118,19 @@ def test_bodies_are_named_where_hri_msgs_is_known():
     assert dict(made.clear())["bodies"].ids == []
 
 
+def test_people_for_costmaps_are_all_but_the_new():
+    sent = frame(1, 2, 3)
+    states = np.array([TrackState.TRACKED, TrackState.NEW, TrackState.LOST])
+    sent = replace(sent, tracks=replace(sent.tracks, states=states))
+    message = encoded(outputs(), sent, ["people"])["people"]
+    assert (stamp_ns(message.header.stamp), message.header.frame_id) == (1_500_000_001, "lidar")
+    assert [person.name for person in message.people] == ["1", "3"]
+    third, tracks = message.people[1], sent.tracks
+    assert (third.position.x, third.position.y, third.position.z) == tuple(tracks.boxes.centers[2].tolist())
+    assert (third.velocity.x, third.velocity.y, third.velocity.z) == tuple(tracks.velocities[2].tolist())
+    assert third.reliability == tracks.boxes.scores[2]
+
+
 def test_processing_time_is_the_sum_of_all_stages():
     sent = replace(frame(), timings_ms={"decode": 1.5, "estimate": 20.25})
     assert encoded(outputs(), sent, ["processing_time"])["processing_time"].data == 21.75
@@ -161,8 +174,9 @@ def test_at_the_end_all_markers_are_deleted():
     made = outputs()
     assert dict(made.clear()) == {}  # nothing was ever shown
     added = encoded(made, frame(1, 2), ["markers"])["markers"]
-    ((name, message),) = made.clear()
-    assert (name, shown(message, ADD)) == ("markers", set())
+    ended = dict(made.clear())
+    message = ended["markers"]
+    assert set(ended) == {"markers", "people"} and shown(message, ADD) == set() and ended["people"].people == []
     assert {(m.ns, m.id) for m in message.markers} == {(m.ns, m.id) for m in added.markers}
     assert {stamp_ns(m.header.stamp) for m in message.markers} == {1_500_000_001}
     assert dict(made.clear())["markers"].markers == []

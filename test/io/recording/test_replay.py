@@ -3,7 +3,7 @@ from dataclasses import replace as with_values
 
 import numpy as np
 import pytest
-from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, transforms
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, of_yolo, transforms
 
 from gckpl_ros.commands.replay import main
 from gckpl_ros.config import Config, load_config
@@ -82,6 +82,22 @@ def test_a_person_that_a_detector_sees_becomes_one_skeleton_with_one_id(tmp_path
     assert summary.dropped == {"detection of another class": 4} and summary.skipped == {}
     assert summary.examples == {"detection of another class": "car"}
     assert {"decode", "crop", "estimate", "track", "encode", "total"} <= set(summary.stages_ms)
+
+
+def test_boxes_of_yolo_ros_are_boxes_too(tmp_path, config):
+    kind, source = "yolo_msgs/msg/DetectionArray", tmp_path / "in.mcap"
+    with BagWriter(source, {"/lidar/points": CLOUD_TYPE, "/yolo/detections_3d": kind}) as writer:
+        for i in range(4):
+            stamp = START_NS + i * SCAN_NS
+            writer.write("/lidar/points", stamp, cloud(i))
+            writer.write("/yolo/detections_3d", stamp, of_yolo(detections(i, "person", "car")))
+    values = config.model_dump()
+    values["input"] |= {"detections_type": kind, "detections": "/yolo/detections_3d"}
+    replay(source, tmp_path / "out.mcap", Config.parse(values))
+    replay(seen_by_a_detector(tmp_path / "usual.mcap"), tmp_path / "expected.mcap", config)
+    for found, expected in zip(frames(tmp_path / "out.mcap"), frames(tmp_path / "expected.mcap"), strict=True):
+        np.testing.assert_array_equal(found.tracks.skeletons.keypoints, expected.tracks.skeletons.keypoints)
+        assert len(found.tracks) == 1
 
 
 def test_every_output_has_one_message_for_each_cloud(tmp_path, config):

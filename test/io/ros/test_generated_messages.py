@@ -46,8 +46,8 @@ def test_outputs_are_the_same_bytes(ros, people):
 
     ours = encoded(ros.GeneratedTypes(), frame(people), to_cloud=ros.create_cloud)
     theirs = encoded(typestore().types, frame(people))
-    assert set(theirs) <= set(ours)
-    for name, message in theirs.items():
+    assert set(theirs) - {"people"} <= set(ours)  # people_msgs is used where it is installed
+    for name, message in ((name, theirs[name]) for name in theirs.keys() & ours.keys()):
         if name == "parts" and people:
             message.is_dense = ours[name].is_dense  # sensor_msgs_py does not claim that all points are finite
         expected = bytes(typestore().serialize_cdr(message, OUTPUTS[name].type))

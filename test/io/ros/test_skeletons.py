@@ -1,10 +1,11 @@
 """Clouds in, skeletons out, through real ROS 2: what is published, when, and what rubbish and odd times do to it."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, header, transforms
+from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, header, of_yolo, transforms
 
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
@@ -249,3 +250,37 @@ def test_two_sensors_are_merged_through_tf_that_may_come_late(rig, peer, active)
     send_tf(transforms(0, "base_link", "rear", x=-1))
     assert any(whole(i, 1.0) for i in range(1, FIRST))
     assert {message.header.frame_id for message in (*skeletons, *parts)} == {"base_link"}
+
+
+def test_people_for_social_costmaps(rig, peer, sensor):
+    pytest.importorskip("people_msgs.msg")
+    people = peer.listen("/people", "people_msgs/msg/People")
+    assert any(sensor.scan(i) and people and people[-1].people for i in range(FIRST, 2 * FIRST))
+    (person,) = people[-1].people
+    np.testing.assert_allclose([person.position.x, person.position.y, person.position.z], PERSON, atol=1e-5)
+
+
+def test_boxes_of_another_type_and_clouds_that_must_come_whole(rig, peer, active):
+    pytest.importorskip("yolo_msgs.msg")
+    kind = "yolo_msgs/msg/DetectionArray"
+    active(**TIMES, input__detections_type=kind, input__reliability="reliable", input__depth=20)
+    (points,) = peer.node.get_subscriptions_info_by_topic("/points")
+    assert (points.qos_profile.reliability.name, points.node_name) == ("RELIABLE", "gckpl")
+    add_cloud, add_boxes = peer.publisher("/points", CLOUD), peer.publisher("/detections", kind)
+    skeletons = peer.listen("/gckpl/skeletons", SKELETONS)
+
+    def scan(i):
+        add_boxes(of_yolo(detections(i, "person")))
+        add_cloud(cloud(i))
+        return rig.until(lambda: skeletons and skeletons[-1].skeletons, 1.0)
+
+    assert any(scan(i) for i in range(FIRST))
+    np.testing.assert_allclose(from_skeleton_array(skeletons[-1]).tracks.boxes.centers, [PERSON], atol=1e-5)
+
+
+def test_a_type_of_boxes_that_is_not_installed_is_told_at_configure(peer, start):
+    if find_spec("autoware_perception_msgs"):
+        pytest.skip("it is installed")
+    node = start(input__detections_type="autoware_perception_msgs/msg/TrackedObjects")
+    assert peer.change("configure") == [False]
+    assert "autoware_perception_msgs is not installed here" in node.log
