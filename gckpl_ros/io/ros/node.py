@@ -73,12 +73,12 @@ class SkeletonNode(Node):
         if self._autostart and self.trigger_configure() == _SUCCESS:
             self.trigger_activate()
 
-    def describe_parameters(self, names: list[str]) -> list[ParameterDescriptor]:
-        """As rclpy, but with the types of the values: it leaves the type of a refused one behind."""
-        descriptors: list[ParameterDescriptor] = super().describe_parameters(names)
-        for name, descriptor in zip(names, descriptors, strict=True):
+    def describe_parameter(self, name: str) -> ParameterDescriptor:
+        """As rclpy, but with the type of the value: it leaves the type of a refused one behind."""
+        descriptor = super().describe_parameter(name)
+        if self.has_parameter(name):
             descriptor.type = self.get_parameter(name).type_.value
-        return descriptors
+        return descriptor
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
