@@ -137,6 +137,11 @@ class MotionLibrary:
     def __len__(self) -> int:
         return len(self._pose)
 
+    @property
+    def poses(self) -> Float[Tensor, "n 22 3 3"]:
+        """Every frame's local rotations."""
+        return self._pose
+
     def sample(self, n: int, generator: torch.Generator) -> Poses:
         """n random frames."""
         rows = _draw(n, torch.arange(len(self), device=self._pose.device), generator)
