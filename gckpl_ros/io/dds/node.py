@@ -12,9 +12,8 @@ from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, TRANSFORMS, Particip
 from gckpl_ros.io.dds.services import Service
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS, SERVICES, resolve
 from gckpl_ros.io.live.live_input import LiveInput
-from gckpl_ros.io.live.services import served
 from gckpl_ros.io.live.status import Status, reports
-from gckpl_ros.io.live.worker import Worker
+from gckpl_ros.io.live.worker import Worker, served
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.messages.typestore import typestore

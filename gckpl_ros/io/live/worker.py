@@ -1,14 +1,19 @@
-"""The thread that makes skeletons of live clouds; the node and `gckpl live` differ only in where messages go."""
+"""The thread that makes skeletons of live clouds, and what services ask of it.
 
-from collections.abc import Collection
+The node and `gckpl live` differ only in where messages go.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from threading import Event, Lock, Thread
 from time import perf_counter
 from traceback import format_exc
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from gckpl_ros.adapt import Adapter, NoAdapter
 from gckpl_ros.config import Config
+from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status
 from gckpl_ros.io.messages.outputs import Outputs
@@ -136,3 +141,65 @@ class Worker:
                 self._transport.publish(name, message)
         except Exception as error:
             self._fail(error)
+
+
+class Answer(NamedTuple):
+    """The response of a std_srvs/Trigger or SetBool."""
+
+    success: bool
+    message: str
+
+
+Serve: TypeAlias = Callable[[Any], Answer]
+
+
+Act: TypeAlias = Callable[[Worker, Any], str]
+
+
+def served(worker: Worker) -> Mapping[str, Serve]:
+    """What answers a request, by names of SERVICES; `enable` is left to whoever can shut the inputs."""
+    return {name: partial(_answer, act, worker) for name, act in _ACTS.items()}
+
+
+def _answer(act: Act, worker: Worker, request: Any) -> Answer:
+    """Whoever asks is told why something cannot be done."""
+    try:
+        return Answer(True, act(worker, request))
+    except InputError as error:
+        return Answer(False, str(error))
+
+
+def _reset_tracks(worker: Worker, request: Any) -> str:
+    worker.reset()
+    return "everybody is forgotten"
+
+
+def _pause(worker: Worker, request: Any) -> str:
+    if request.data:
+        worker.adapter.pause()
+        return "nothing is collected or learnt"
+    worker.adapter.resume()
+    return "adaptation goes on"
+
+
+def _reset(worker: Worker, request: Any) -> str:
+    worker.adapter.reset()
+    return "back to the weights that were loaded; what was collected is forgotten"
+
+
+def _save(worker: Worker, request: Any) -> str:
+    return f"written to {worker.adapter.save()}"
+
+
+def _load(worker: Worker, request: Any) -> str:
+    worker.adapter.load()
+    return "back to what was last written"
+
+
+_ACTS: Final[Mapping[str, Act]] = {
+    "reset_tracks": _reset_tracks,
+    "pause_adaptation": _pause,
+    "reset_adaptation": _reset,
+    "save_adaptation": _save,
+    "load_adaptation": _load,
+}

@@ -10,9 +10,8 @@ from rclpy.lifecycle import Node
 from gckpl_ros.adapt import load_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.live_input import LiveInput
-from gckpl_ros.io.live.services import Serve, served
 from gckpl_ros.io.live.status import Status, reports
-from gckpl_ros.io.live.worker import Worker
+from gckpl_ros.io.live.worker import Serve, Worker, served
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.ros.connections import Publishers, Subscriptions, TfTransforms
 from gckpl_ros.io.ros.messages import GeneratedTypes, create_cloud
