@@ -66,7 +66,21 @@ def kept(scenes: list[Scene], source: Path) -> Scenes:
 
 
 def replayed(people: int = 3) -> Summary:
-    return Summary("street.mcap", "skeletons.mcap", "/lidar/points", 3, 3, people, 1, {}, {}, {}, NoAdapter().status)
+    return Summary(
+        source="street.mcap",
+        out="skeletons.mcap",
+        topic="/lidar/points",
+        clouds=3,
+        frames=3,
+        people=people,
+        ids=1,
+        skipped={},
+        dropped={},
+        mended={},
+        examples={},
+        stages_ms={},
+        adaptation=NoAdapter().status,
+    )
 
 
 def test_scenes_get_the_truth_of_their_stamp_and_the_sensors_place(scenes: list[Scene], street: Path) -> None:
