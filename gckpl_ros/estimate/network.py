@@ -1,5 +1,6 @@
 """What every keypoint network f(P) -> (Y, W) of GC-KPL (CVPR 2023, section 3.1) is, whatever its architecture."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -29,7 +30,7 @@ class Origin:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-class KeypointNetwork(nn.Module):
+class KeypointNetwork(nn.Module, ABC):
     """Keypoints, their confidence, and the body part of every point; each architecture is one that registers itself."""
 
     Config: ClassVar[type[Any]]
@@ -44,12 +45,12 @@ class KeypointNetwork(nn.Module):
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     @property
+    @abstractmethod
     def token_width(self) -> int:
         """The c of its predictions' tokens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(
         self, points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"], views: Float[Tensor, "b 3"]
     ) -> Prediction:
         """Predict from points (m, relative to any origin near the person) and the vector sensor -> that origin."""
-        raise NotImplementedError

@@ -8,8 +8,9 @@ import torch
 from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
 from gckpl_training.data.people import read_people, save_crops
 
 CLOUDS, STEP_M = 9, 0.1
@@ -21,11 +22,11 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people who go ahead, 10 cm in each cloud."""
     path, rng = tmp_path_factory.mktemp("walk") / "walk.mcap", np.random.default_rng(0)
     shape = rng.uniform([-0.2, -0.2, -0.8], [0.2, 0.2, 0.8], (60, 3))
-    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE}) as writer:
+    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": INPUTS["detections"].type}) as writer:
         for i in range(CLOUDS):
             places = STARTS + np.array([STEP_M * i, 0, 0])
             boxes = [detections(i, "person", at=at).detections[0] for at in places]
-            array = TYPES[DETECTIONS_TYPE](header=detections(i).header, detections=boxes)
+            array = TYPES[INPUTS["detections"].type](header=detections(i).header, detections=boxes)
             points = np.concatenate([shape + at for at in places])
             for topic, message in (("/lidar/points", cloud(i, points)), ("/detections", array)):
                 writer.write(topic, START_NS + i * SCAN_NS, message)

@@ -21,7 +21,6 @@ from gckpl_ros.reasons import UNREADABLE, UNREADABLE_CLOUD
 from gckpl_ros.types import Sample
 
 CLOUD_TYPE: Final = INPUTS["points"].type
-DETECTIONS_TYPE: Final = INPUTS["detections"].type
 TF_TYPE: Final = INPUTS["tf"].type
 
 

@@ -8,10 +8,11 @@ from ros_messages import PERSON, SCAN_NS, START_NS, cloud, detections, of_yolo, 
 from gckpl_ros.commands.replay import main
 from gckpl_ros.config import Config, load_config
 from gckpl_ros.errors import InputError
+from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.recording.bag import BagReader, BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE, TF_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, TF_TYPE
 from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, replay
 from gckpl_ros.reasons import BAD_CLOUD, BAD_SCORE, BAD_TURN, OTHER_CLASS, SCORE_OUTSIDE
 
@@ -25,7 +26,7 @@ KINDS = {
     "/rear/points": CLOUD_TYPE,
     "/points": CLOUD_TYPE,
     "/lidar/points": CLOUD_TYPE,
-    "/detections": DETECTIONS_TYPE,
+    "/detections": INPUTS["detections"].type,
     "/tf": TF_TYPE,
     "/tf_static": TF_TYPE,
 }

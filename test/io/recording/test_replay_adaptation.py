@@ -13,8 +13,9 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
+from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, DETECTIONS_TYPE
+from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
 from gckpl_ros.io.recording.replay import replay
 
 PEOPLE, CLOUDS, STEP_M = 12, 17, 0.3
@@ -43,11 +44,11 @@ def places(i):
 def crowd(tmp_path_factory):
     """A recording of clouds and boxes."""
     path, rng = tmp_path_factory.mktemp("crowd") / "crowd.mcap", np.random.default_rng(0)
-    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": DETECTIONS_TYPE}) as writer:
+    with BagWriter(path, {"/lidar/points": CLOUD_TYPE, "/detections": INPUTS["detections"].type}) as writer:
         for i in range(CLOUDS):
             points = [at + rng.uniform([-0.2, -0.2, -0.8], [0.2, 0.2, 0.8], (40, 3)) for at in places(i)]
             boxes = [detections(i, "person", at=at).detections[0] for at in places(i)]
-            array = TYPES[DETECTIONS_TYPE](header=detections(i).header, detections=boxes)
+            array = TYPES[INPUTS["detections"].type](header=detections(i).header, detections=boxes)
             for topic, message in (("/lidar/points", cloud(i, np.concatenate(points))), ("/detections", array)):
                 writer.write(topic, START_NS + i * SCAN_NS, message)
     return path
