@@ -149,6 +149,11 @@ def test_cyclone_stays_in_its_folder() -> None:
     assert offenders(elsewhere, lambda module: module.split(".")[0] == "cyclonedds") == []
 
 
+def test_a_ros_node_needs_no_cyclone_of_pip() -> None:
+    node = [path for path in SOURCES if path.is_relative_to(ROOT / "gckpl_ros/io/ros")]
+    assert offenders(node, lambda module: module.startswith("gckpl_ros.io.dds")) == []
+
+
 def test_the_core_is_silent() -> None:
     core = [path for path in RUNTIME if part(path) in SILENT]
     assert offenders(core, lambda module: module.split(".")[0] in {"rich", "tyro", "logging"}) == []

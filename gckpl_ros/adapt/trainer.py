@@ -16,8 +16,7 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig, frame_pairs
 from gckpl_ros.learn.stage2_loss import LossWeights
-from gckpl_ros.learn.teachers import SmoothingTeacher, Teacher
-from gckpl_ros.learn.temporal import TemporalTeacher, load_temporal
+from gckpl_ros.learn.teachers import SmoothingTeacher, Teacher, TemporalTeacher, load_temporal
 from gckpl_ros.people.tracklets import Tracklet, labelled, unpack
 
 # How the adapter learns, in one place: losses and their weights, and who teaches.

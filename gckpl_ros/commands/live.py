@@ -12,11 +12,11 @@ from rich.text import Text
 
 from gckpl_ros.adapt import Activity
 from gckpl_ros.config import Config, load_config
-from gckpl_ros.io.dds.network import buffer_warning
 from gckpl_ros.io.dds.node import Node
 from gckpl_ros.io.dds.participant import Participant
 from gckpl_ros.io.dds.stop import Stop
 from gckpl_ros.io.live.interface import input_overrides
+from gckpl_ros.io.live.network import buffer_warning
 from gckpl_ros.io.live.status import Report, in_words, what_is_wrong
 from gckpl_ros.pipeline import Pipeline
 

@@ -14,8 +14,7 @@ from gckpl_ros.config import load_config
 from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import NO_DETECTIONS, input_overrides, resolve
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
-from gckpl_ros.io.recording.replay import replay
+from gckpl_ros.io.recording.replay import CLOUD_TYPE, replay
 from gckpl_ros.io.recording.summary import Summary, table
 from gckpl_ros.runner import Sink
 

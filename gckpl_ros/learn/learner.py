@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.network import KeypointNetwork, Prediction
-from gckpl_ros.learn.flow.articulated import articulated
+from gckpl_ros.learn.articulated import articulated
 from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss, teacher_loss
 from gckpl_ros.learn.stage2_loss import LossOptions, LossWeights, stage2_loss
 

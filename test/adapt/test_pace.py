@@ -8,7 +8,7 @@ from threading import Event, get_native_id
 import pytest
 import torch
 
-from gckpl_ros.adapt.pace import Pace, rest_s
+from gckpl_ros.adapt.adapter import Pace, rest_s
 from gckpl_ros.config import AdaptConfig
 
 

@@ -13,8 +13,7 @@ from gckpl_ros.adapt.guard import anchor_error, finite
 from gckpl_ros.adapt.trainer import LABELLED_BESIDE, LABELLED_FIRST, Trainer, default_teacher
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
-from gckpl_ros.learn.teachers import SmoothingTeacher
-from gckpl_ros.learn.temporal import TemporalConfig, TemporalNetwork, TemporalTeacher, save_temporal
+from gckpl_ros.learn.teachers import SmoothingTeacher, TemporalConfig, TemporalNetwork, TemporalTeacher, save_temporal
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from figures import pair
 
-from gckpl_ros.learn.flow.pairs import CYCLE_M, FAR_M2, LAND_M, squared_distances, with_flow
+from gckpl_ros.learn.flow import CYCLE_M, FAR_M2, LAND_M, squared_distances, with_flow
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from figures import Figure, figure, pair, pairs, turn
 from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch
-from gckpl_ros.learn.flow.articulated import ArticulatedConfig, articulated
-from gckpl_ros.learn.flow.nsfp import NsfpConfig, nsfp
+from gckpl_ros.learn.articulated import ArticulatedConfig, articulated
+from gckpl_ros.learn.flow import NsfpConfig, nsfp
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 
 SMALL = NsfpConfig(layers=3, width=16, steps=25)

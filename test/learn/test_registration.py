@@ -7,7 +7,7 @@ import torch
 from figures import figure, turn
 from torch import Tensor
 
-from gckpl_ros.learn.flow.articulated import NO_MATCH, Clouds, _normal, blended, matches, register
+from gckpl_ros.learn.articulated import NO_MATCH, Clouds, _normal, blended, matches, register
 
 LOOSE = torch.full((1, 6), 100.0)
 

@@ -13,11 +13,12 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.learn.teachers import estimate, estimate_with_tokens
-from gckpl_ros.learn.temporal import (
+from gckpl_ros.learn.teachers import (
     TemporalConfig,
     TemporalNetwork,
     TemporalTeacher,
+    estimate,
+    estimate_with_tokens,
     load_temporal,
     save_temporal,
 )

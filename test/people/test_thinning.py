@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gckpl_ros.people.thinning import CELL_M, evenly, thinned
+from gckpl_ros.people.crop import CELL_M, evenly, thinned
 
 
 def lattice(copies: list[int]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
+from gckpl_ros.io.recording.replay import CLOUD_TYPE
 from gckpl_training.data.people import read_people, save_crops
 
 CLOUDS, STEP_M = 9, 0.1

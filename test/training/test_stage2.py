@@ -17,7 +17,7 @@ from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_networ
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.learner import LearnerConfig
-from gckpl_ros.learn.temporal import load_temporal
+from gckpl_ros.learn.teachers import load_temporal
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.data.people import load_crops, load_labelled, save_crops
 from gckpl_training.learn import stage2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gckpl_ros.io.dds.network import LOOPBACK
+from gckpl_ros.io.live.network import LOOPBACK
 from gckpl_training.bench.tables import REFERENCE, ROOT, documents, filled, render
 
 MEASUREMENT = {

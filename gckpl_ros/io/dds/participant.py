@@ -26,7 +26,7 @@ from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.network import configure, domain_id
+from gckpl_ros.io.live.network import configure, domain_id
 from gckpl_ros.io.messages.typestore import typestore
 
 # How ROS 2 names things on DDS: topics, types, and the hash of a type, by which both ends know that they agree.

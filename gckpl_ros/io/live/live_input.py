@@ -12,8 +12,7 @@ import numpy as np
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.matching import MOST_WAITING, Detections, Match, Matcher, NotYetError, Scan, Scans, SkippedError
 from gckpl_ros.io.live.status import Status
-from gckpl_ros.io.messages.detections import own_frame, to_boxes
-from gckpl_ros.io.messages.detectors import as_detection_array
+from gckpl_ros.io.messages.detections import as_detection_array, own_frame, to_boxes
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import Transforms
 from gckpl_ros.reasons import TIME_WENT_BACK

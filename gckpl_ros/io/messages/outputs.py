@@ -2,22 +2,23 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from gckpl_ros.config import OutputConfig
 from gckpl_ros.io.live.interface import OUTPUTS
-from gckpl_ros.io.messages.arrays import ToCloud, to_joint_array, to_parts_cloud
 from gckpl_ros.io.messages.frames import to_transforms
 from gckpl_ros.io.messages.markers import SkeletonMarkers
-from gckpl_ros.io.messages.people import to_people
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
 from gckpl_ros.io.messages.typestore import MessageTypes
-from gckpl_ros.types import Cloud, Frame, Parts, Tracks
+from gckpl_ros.skeleton import NUM_KEYPOINTS
+from gckpl_ros.types import Cloud, Frame, Parts, Tracks, TrackState
 
+# Makes a PointCloud2 of points, a header, types and more fields, as pointcloud2.from_points does.
+ToCloud: TypeAlias = Callable[..., Any]
 # Whoever took these keeps people until told that they are gone.
 _REMEMBERED: Final = ("markers", "bodies", "people")
 
@@ -107,3 +108,78 @@ def _of_people(parts: Parts, kept: Bool[np.ndarray, " b"]) -> Parts:
     points = kept[parts.person]
     person = (np.cumsum(kept) - 1)[parts.person[points]]
     return Parts(parts.index[points], person, parts.probability[points])
+
+
+# Skeletons as plain numbers, for consumers without this package's messages.
+
+VALUES: Final = ("x", "y", "z", "confidence", "id")
+
+
+def to_joint_array(tracks: Tracks, types: MessageTypes) -> Any:
+    """A std_msgs/Float32MultiArray person x joint x (x, y, z in m; confidence 0..1; id); nobody makes it empty.
+
+    It has no header: positions are in the cloud's frame at the cloud's time, which ~/skeletons tell. Joints are in the
+    order of gckpl_ros/Skeleton's constants. As float32 an id is exact up to 2**24.
+    """
+    keypoints, confidence = tracks.skeletons.keypoints, tracks.skeletons.confidence[..., None]
+    ids = np.broadcast_to(tracks.ids[:, None, None], confidence.shape)
+    values = np.concatenate([keypoints, confidence, ids.astype(np.float32)], axis=2)
+    return types["std_msgs/msg/Float32MultiArray"](layout=_layout(len(tracks), types), data=values.reshape(-1))
+
+
+def _layout(people: int, types: MessageTypes) -> Any:
+    """A stride counts the values of its whole dimension, as std_msgs/MultiArrayLayout defines it."""
+    dimension, values = types["std_msgs/msg/MultiArrayDimension"], len(VALUES)
+    return types["std_msgs/msg/MultiArrayLayout"](
+        dim=[
+            dimension(label="person", size=people, stride=people * NUM_KEYPOINTS * values),
+            dimension(label="joint", size=NUM_KEYPOINTS, stride=NUM_KEYPOINTS * values),
+            dimension(label="value", size=values, stride=values),
+        ],
+        data_offset=0,
+    )
+
+
+def to_parts_cloud(cloud: Cloud, parts: Parts, ids: Int64[np.ndarray, " b"], types: MessageTypes, make: ToCloud) -> Any:
+    """The points on people: a PointCloud2 in the frame and of the time of the cloud, of all that the network saw.
+
+    Fields: x, y, z (m); part, the likeliest place in PARTS; probability of that part; person, the track's id.
+    """
+    likeliest = parts.probability.argmax(axis=1)
+    fields = {
+        "part": likeliest.astype(np.uint8),
+        "probability": np.take_along_axis(parts.probability, likeliest[:, None], axis=1)[:, 0],
+        "person": ids[parts.person].astype(np.int32),
+    }
+    return make(cloud.points[parts.index], to_header(cloud.stamp_ns, cloud.frame_id, types), types, fields)
+
+
+def to_people(frame: Frame, types: MessageTypes) -> Any:
+    """People as points that move, for social costmaps: a people_msgs/People in the cloud's frame (m, m/s).
+
+    All tracks but new ones; a name is a track's id.
+    """
+    tracks, point = frame.tracks, types["geometry_msgs/msg/Point"]
+    rows = zip(
+        tracks.ids.tolist(),
+        tracks.states.tolist(),
+        tracks.boxes.centers.tolist(),
+        tracks.velocities.tolist(),
+        tracks.boxes.scores.tolist(),
+        strict=True,
+    )
+    return types["people_msgs/msg/People"](
+        header=to_header(frame.stamp_ns, frame.frame_id, types),
+        people=[
+            types["people_msgs/msg/Person"](
+                name=str(person),
+                position=point(**dict(zip("xyz", center, strict=True))),
+                velocity=point(**dict(zip("xyz", velocity, strict=True))),
+                reliability=score,
+                tagnames=[],
+                tags=[],
+            )
+            for person, state, center, velocity, score in rows
+            if state != TrackState.NEW
+        ],
+    )

@@ -11,8 +11,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.network import buffer_warning
 from gckpl_ros.io.live.interface import SERVICES
+from gckpl_ros.io.live.network import buffer_warning
 from gckpl_ros.io.live.worker import Answer
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session

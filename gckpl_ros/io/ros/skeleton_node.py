@@ -7,7 +7,7 @@ from threading import Event, Thread
 from traceback import format_exc
 from typing import TYPE_CHECKING
 
-from gckpl_ros.io.dds.network import ask_for_receive_buffers
+from gckpl_ros.io.live.network import ask_for_receive_buffers
 
 if TYPE_CHECKING:
     from gckpl_ros.io.ros.node import SkeletonNode

@@ -5,7 +5,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from gckpl_ros.io.dds.network import LOOPBACK
+from gckpl_ros.io.live.network import LOOPBACK
 
 
 @pytest.fixture(autouse=True)

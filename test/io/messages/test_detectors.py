@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from gckpl_ros.io.messages.detections import to_boxes
-from gckpl_ros.io.messages.detectors import as_detection_array
+from gckpl_ros.io.messages.detections import as_detection_array, to_boxes
 from gckpl_ros.io.messages.typestore import typestore
 
 TYPES = typestore().types

@@ -1,7 +1,7 @@
 import numpy as np
 from people import frame
 
-from gckpl_ros.io.messages.arrays import VALUES, to_joint_array
+from gckpl_ros.io.messages.outputs import VALUES, to_joint_array
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.skeleton import INDEX
 

@@ -1,7 +1,7 @@
 import numpy as np
 from people import CLOUD
 
-from gckpl_ros.io.messages.arrays import to_parts_cloud
+from gckpl_ros.io.messages.outputs import to_parts_cloud
 from gckpl_ros.io.messages.pointcloud2 import from_points, to_points
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.typestore import typestore

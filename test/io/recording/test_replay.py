@@ -12,8 +12,7 @@ from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.recording.bag import BagReader, BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE, TF_TYPE
-from gckpl_ros.io.recording.replay import MARKERS, SKELETONS, replay
+from gckpl_ros.io.recording.replay import CLOUD_TYPE, MARKERS, SKELETONS, TF_TYPE, replay
 from gckpl_ros.reasons import BAD_CLOUD, BAD_SCORE, BAD_TURN, OTHER_CLASS, SCORE_OUTSIDE
 
 

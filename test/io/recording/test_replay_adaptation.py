@@ -15,8 +15,7 @@ from gckpl_ros.estimate.checkpoint import load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
 from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
-from gckpl_ros.io.recording.recorded_input import CLOUD_TYPE
-from gckpl_ros.io.recording.replay import replay
+from gckpl_ros.io.recording.replay import CLOUD_TYPE, replay
 
 PEOPLE, CLOUDS, STEP_M = 12, 17, 0.3
 ADAPT = {"enabled": True, "frames": 2, "min_tracklets": 10, "batch_pairs": 4, "check_steps": 2, "steps_per_cloud": 1.0}

@@ -21,8 +21,8 @@ from torch import Tensor
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.learn.flow.articulated import ArticulatedConfig, articulated
-from gckpl_ros.learn.flow.nsfp import nsfp
+from gckpl_ros.learn.articulated import ArticulatedConfig, articulated
+from gckpl_ros.learn.flow import nsfp
 from gckpl_ros.skeleton import BACKGROUND
 from gckpl_training.simulate.maker import CropConfig
 from gckpl_training.simulate.people import PairSource

@@ -22,7 +22,7 @@ from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import array_names, load_arrays, save_arrays
 from gckpl_ros.io.recording.bag import BagReader
-from gckpl_ros.io.recording.recorded_input import RecordedInput
+from gckpl_ros.io.recording.replay import RecordedInput
 from gckpl_ros.io.recording.summary import Tally
 from gckpl_ros.people.tracklets import Tracklet, unpack
 from gckpl_ros.pipeline import Pipeline

@@ -22,8 +22,7 @@ from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_networ
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig, pair_batches
 from gckpl_ros.learn.stage2_loss import LossWeights
-from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Teacher
-from gckpl_ros.learn.temporal import TemporalTeacher, load_temporal
+from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Teacher, TemporalTeacher, load_temporal
 from gckpl_training.data.people import load_crops, read_people, save_crops
 from gckpl_training.learn.artefacts import artefact, key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream, open_folder

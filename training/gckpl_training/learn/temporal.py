@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.learn.teachers import estimate_with_tokens
-from gckpl_ros.learn.temporal import TemporalConfig, TemporalNetwork, save_temporal
+from gckpl_ros.learn.teachers import TemporalConfig, TemporalNetwork, estimate_with_tokens, save_temporal
 from gckpl_training.learn.artefacts import settings
 from gckpl_training.learn.run import Run, RunConfig
 from gckpl_training.motion.files import read_mocap

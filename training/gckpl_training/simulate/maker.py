@@ -12,7 +12,7 @@ from torch import Tensor
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import Posed, ground, load_body
 from gckpl_ros.geometry import facing, in_box, turned
-from gckpl_ros.people.thinning import evenly
+from gckpl_ros.people.crop import evenly
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 from gckpl_training.lidar import Returns, Sensor, scan
 from gckpl_training.lidar.returns import sensor_noise

@@ -8,9 +8,9 @@ from time import monotonic, time_ns
 from rich.console import Console
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.dds.network import domain_id
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant, Publisher
 from gckpl_ros.io.dds.stop import Stop
+from gckpl_ros.io.live.network import domain_id
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes
 from gckpl_training.street.recording import STATIC, messages, static_transforms, topics

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch, in_frames
-from gckpl_ros.learn.flow.pairs import both_ways, with_flow
+from gckpl_ros.learn.flow import both_ways, with_flow
 from gckpl_ros.skeleton import BACKGROUND, INDEX, NUM_KEYPOINTS, NUM_PARTS
 
 # Registration of a body of rigid parts to a cloud: soft matches, and the most probable motion that explains them.
