@@ -184,8 +184,12 @@ class AdaptConfig(_Section):
         200.0, ge=0, le=1000, description="Share of each second spent learning, on average; 0: only collect."
     )
     buffer_mb: float = Field(64.0, ge=1, le=4096, description="Most memory for what is learnt from.")
-    frames: int = Field(
-        10, ge=2, le=100, description="Consecutive clouds of one person that make a tracklet.", json_schema_extra=FIXED
+    tracklet_s: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="How long one person is watched for a tracklet; clouds, at any rate.",
+        json_schema_extra=FIXED,
     )
     min_tracklets: int = Field(40, ge=1, le=10000, description="Different tracklets before learning starts.")
     batch_pairs: int = Field(

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 import torch
 
-from gckpl_ros.adapt.collector import Collector
+from gckpl_ros.adapt.collector import Collector, lasting
 from gckpl_ros.adapt.guard import Anchors
 from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, Activity, AdaptationState, Progress, Storage
 from gckpl_ros.adapt.trainer import Trainer, default_teacher
@@ -29,9 +29,9 @@ from gckpl_ros.types import Frame, Sample
 class Handover:
     """People go one way, networks and news the other; nothing here waits for a step."""
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, tracklet_s: float) -> None:
         self._lock = Lock()
-        self._collector = Collector(frames)
+        self._collector = Collector(lasting(tracklet_s))
         self._fresh: KeypointNetwork | None = None
         self._state = AdaptationState(Activity.COLLECTING)
         self._paused, self._failure = False, ""
@@ -106,7 +106,7 @@ class Adapter(Handover):
         self, config: Config, network: KeypointNetwork, device: torch.device, teacher: Teacher, anchors: Anchors
     ) -> None:
         """``network`` is left alone. Continues what ``adapt.folder`` holds; what does not fit is told as reason."""
-        super().__init__(config.adapt.frames)
+        super().__init__(config.adapt.tracklet_s)
         self._config, self._device, self._owed = config.adapt, device, 0.0
         self._working = RLock()  # of the trainer and the files, held for whole steps
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]

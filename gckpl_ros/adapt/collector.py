@@ -1,9 +1,10 @@
 """Makes tracklets of the tracked people of one cloud after the other, in the axes of the fixed frame."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Float16, Float32, Float64, Int64
@@ -16,6 +17,23 @@ LEAST_POINTS: Final = 8
 LEAST_SEEN: Final = 0.6
 """Share of a tracklet's frames that must have that many points."""
 MOST_WAITING: Final = 64
+Whole: TypeAlias = Callable[[Sequence[int]], bool]
+"""Whether clouds of these stamps (ns) make a tracklet."""
+
+
+def lasting(seconds: float) -> Whole:
+    """As many clouds as come in so long, at the rate that these came at; two at least."""
+
+    def whole(stamps_ns: Sequence[int]) -> bool:
+        intervals = len(stamps_ns) - 1
+        return intervals > 0 and (intervals + 1.5) * (stamps_ns[-1] - stamps_ns[0]) * 1e-9 / intervals >= seconds
+
+    return whole
+
+
+def counting(clouds: int) -> Whole:
+    """So many clouds, whatever their rate: people of one shape."""
+    return lambda stamps_ns: len(stamps_ns) == clouds
 
 
 @dataclass(frozen=True)
@@ -37,10 +55,10 @@ class _Open:
 
 
 class Collector:
-    """Follows people by id: ``frames`` clouds of one person are a tracklet, then the next begins."""
+    """Follows people by id: when the clouds of one person are a ``whole`` tracklet the next begins."""
 
-    def __init__(self, frames: int) -> None:
-        self._frames = frames
+    def __init__(self, whole: Whole) -> None:
+        self._whole = whole
         self._stamp_ns: int | None = None
         self._open: dict[int, _Open] = {}
         self._waiting: deque[Tracklet] = deque(maxlen=MOST_WAITING)
@@ -86,12 +104,12 @@ class Collector:
         so_far.stamps_ns.append(stamp_ns)
         so_far.looks.append(look)
         so_far.seen_ns = so_far.seen_ns if look is None else stamp_ns
-        if len(so_far.looks) == self._frames:
+        if self._whole(so_far.stamps_ns):
             del self._open[person]
             self._finish(person, so_far)
 
     def _finish(self, person: int, whole: _Open) -> None:
-        if sum(look is not None for look in whole.looks) >= LEAST_SEEN * self._frames:
+        if sum(look is not None for look in whole.looks) >= LEAST_SEEN * len(whole.looks):
             self._waiting.append(_tracklet(person, whole))
 
 

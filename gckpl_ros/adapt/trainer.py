@@ -10,7 +10,7 @@ import torch
 from gckpl_ros.adapt.buffer import Buffer
 from gckpl_ros.adapt.guard import Anchors, Guard, Verdict, finite
 from gckpl_ros.adapt.storage import Progress
-from gckpl_ros.batch import PersonBatch
+from gckpl_ros.batch import FRAME_S, PersonBatch
 from gckpl_ros.config import AdaptConfig, Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
@@ -37,16 +37,16 @@ def default_teacher(config: Config, network: KeypointNetwork) -> Teacher:
     """Who says what unlabelled people look like: a temporal network, which reads the tokens of one network only.
 
     Unless named it is the one that ships, and plain smoothing for a network whose tokens that one does not read.
-    Raises InputError where the named one cannot be read, reads other tokens, or looks at fewer frames than tracklets
-    have.
+    Raises InputError where the named one cannot be read, reads other tokens, or looks at people for less time than
+    tracklets take.
     """
     temporal = load_temporal(config.adapt.teacher)
     if not config.adapt.teacher and not temporal.understands(network):
         return SmoothingTeacher()
     teacher = TemporalTeacher(temporal, network)
-    if config.adapt.frames > temporal.config.frames:
-        most = temporal.config.frames
-        raise InputError(f"adapt.frames is {config.adapt.frames}, but the temporal network looks at {most} at most")
+    if config.adapt.tracklet_s > (longest_s := temporal.config.frames * FRAME_S):
+        given_s = config.adapt.tracklet_s
+        raise InputError(f"adapt.tracklet_s is {given_s:g}, but the temporal network looks at {longest_s:g} s at most")
     return teacher
 
 

@@ -24,6 +24,8 @@ PEOPLE: Final = 128
 REMATCH: Final = 8
 FACING_AWAY_M: Final = 0.3
 OTHER_PART_M: Final = 0.1
+# Frames are never closer in time than this, in frames of 0.1 s.
+SHORTEST: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class FitConfig:
     posture_rad: float = 3.0
     """How far angles stray from standing: hardly a prior at all."""
     bend_rad: float = 0.45
-    """Change of an angle's speed from frame to frame."""
+    """Change of an angle's way in 0.1 s within 0.1 s; so for place and heading, and of the heading itself."""
     place_m: float = 0.055
     heading_rad: float = 0.18
     shape: float = 3.2
@@ -81,6 +83,8 @@ class _Evidence:
     on_person: Bool[Tensor, "c n"]
     parts: Int64[Tensor, "c n"]
     sensor: Float[Tensor, "c 3"]
+    steps: Float[Tensor, "b s"]
+    """Time between frames, in frames of 0.1 s."""
 
 
 class BodyFit:
@@ -130,7 +134,7 @@ class BodyFit:
         for step in range(steps):
             adam.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - step / steps))
             rig, betas = self._rig(free)
-            loss = self._keypoint_cost(rig, seen) + self._prior(free)
+            loss = self._keypoint_cost(rig, seen) + self._prior(free, seen.steps)
             if points:
                 matches = self._match(rig, betas, seen) if matches is None or step % REMATCH == 0 else matches
                 loss = loss + self._point_cost(rig, betas, seen, matches)
@@ -157,17 +161,17 @@ class BodyFit:
         robust = _robust(error / self.config.point_m**2)
         return self.config.point_weight / 2 * (seen.on_person * robust).sum()
 
-    def _prior(self, values: _Variables) -> Tensor:
+    def _prior(self, values: _Variables, steps: Float[Tensor, "b s"]) -> Tensor:
         config, (low, high) = self.config, self.limits.unbind(1)
         beyond = torch.relu(low - values.angles) + torch.relu(values.angles - high)
         terms = (
             beyond / config.limit_rad,
             (values.angles - self.standing) / config.posture_rad,
             values.shape / config.shape,
-            values.angles.diff(n=2, dim=1) / config.bend_rad,
-            values.place.diff(n=2, dim=1) / config.place_m,
-            values.heading.diff(n=2, dim=1) / config.heading_rad,
-            values.heading.diff(dim=1) / config.heading_rad,
+            bending(values.angles, steps) / config.bend_rad,
+            bending(values.place, steps) / config.place_m,
+            bending(values.heading[..., None], steps) / config.heading_rad,
+            values.heading.diff(dim=1) / steps.sqrt() / config.heading_rad,
         )
         return torch.stack([term.square().sum() for term in terms]).sum()
 
@@ -195,7 +199,19 @@ def _evidence(people: PersonBatch) -> _Evidence:
         on_person=on_person.flatten(0, 1),
         parts=parts.flatten(0, 1),
         sensor=(origins[:, :, 0] - people.views).flatten(0, 1),
+        steps=people.times.diff(dim=1).clamp_min(SHORTEST),
     )
+
+
+def bending(values: Float[Tensor, "b t a"], steps: Float[Tensor, "b s"]) -> Float[Tensor, "b u a"]:
+    """Change of speed at each inner frame, by what a random walk of the speed makes of the time that it takes.
+
+    The sum of its squares tends to the integral of the squared acceleration: the same at any frame rate. ``steps``:
+    the time between frames.
+    """
+    speed = values.diff(dim=1) / steps[..., None]
+    took = (steps[:, 1:] + steps[:, :-1]) / 2
+    return speed.diff(dim=1) / took.sqrt()[..., None]
 
 
 def _robust(square: Tensor) -> Tensor:

@@ -131,7 +131,8 @@ class Matches:
     """Every true person of every frame (t rows), and the keypoints of those that were found (m rows, same order).
 
     ``ranges`` (m) from the sensor to the box centre; ``scales`` (m) of the boxes; ``counts`` of points, -1 where
-    unknown; ``predicted_ids`` is 0 where ``found`` is False; ``invented`` counts predictions that match nobody.
+    unknown; ``known`` of how many keypoints the truth is; ``predicted_ids`` is 0 where ``found`` is False; ``invented``
+    counts predictions that match nobody.
     """
 
     frame: Int64[np.ndarray, " t"]
@@ -139,6 +140,7 @@ class Matches:
     ranges: Float[np.ndarray, " t"]
     scales: Float[np.ndarray, " t"]
     counts: Int64[np.ndarray, " t"]
+    known: Int64[np.ndarray, " t"]
     found: Bool[np.ndarray, " t"]
     predicted_ids: Int64[np.ndarray, " t"]
     predicted: Float32[np.ndarray, "m 14 3"]
@@ -150,6 +152,11 @@ class Matches:
     def missed(self) -> int:
         """True people whom no prediction matches."""
         return int((~self.found).sum())
+
+    @property
+    def missed_keypoints(self) -> int:
+        """Keypoints of theirs whose truth is known."""
+        return int(self.known[~self.found].sum())
 
 
 def accumulate(frames: Iterable[tuple[People, People]], min_points: int = 0) -> Matches:
@@ -181,7 +188,8 @@ def _match_frame(index: int, prediction: People, truth: People, min_points: int)
         )
     rows, columns = match_people(prediction.keypoints, truth.keypoints, truth.boxes)
     counts = np.full(len(truth), -1) if truth.counts is None else truth.counts
-    asked = ((counts < 0) | (counts >= min_points)) & ~np.isnan(truth.keypoints).any(-1).all(-1)
+    known = (~np.isnan(truth.keypoints).any(-1)).sum(-1)
+    asked = ((counts < 0) | (counts >= min_points)) & (known > 0)
     partner = np.full(len(truth), -1)
     partner[rows] = columns
     found = (partner >= 0)[asked]
@@ -194,6 +202,7 @@ def _match_frame(index: int, prediction: People, truth: People, min_points: int)
         ranges=np.linalg.norm(truth.boxes.centers[asked], axis=1),
         scales=box_scale(truth.boxes.sizes[asked]),
         counts=counts[asked],
+        known=known[asked],
         found=found,
         predicted_ids=predicted_ids,
         predicted=prediction.keypoints[chosen],

@@ -135,13 +135,12 @@ def oks_ap(similarities: Float[np.ndarray, " n"], missed: int = 0) -> float:
 def pem(errors: Distances, unmatched: int) -> float:
     """Pose Estimation Metric (m): (sum_M min(d, 0.25) + 0.25 |U|) / (|M| + |U|).
 
-    M are the matched keypoints, U those of missed and of invented people (``unmatched`` people, 14 keypoints each).
+    M are the matched keypoints, U the ``unmatched`` ones: those known of missed people, all 14 of invented people.
     Matched errors are capped at the penalty, as in Waymo's code: a bad guess costs no more than none.
     """
-    unmatched_keypoints = unmatched * errors.shape[1]
     known = errors[~np.isnan(errors)]
-    total = np.minimum(known, PEM_PENALTY_M).sum() + PEM_PENALTY_M * unmatched_keypoints
-    return float(total / max(known.size + unmatched_keypoints, 1))
+    total = np.minimum(known, PEM_PENALTY_M).sum() + PEM_PENALTY_M * unmatched
+    return float(total / max(known.size + unmatched, 1))
 
 
 # One table for a batch of people whose predictions and truths are paired: for training and for model cards.

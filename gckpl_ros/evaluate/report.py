@@ -116,7 +116,7 @@ def people_scores(matches: Matches, errors: metrics.Distances) -> dict[str, Any]
         "invented": matches.invented,
         "precision": found / max(found + matches.invented, 1),
         "recall": found / total,
-        "pem": metrics.pem(errors, matches.missed + matches.invented),
+        "pem": metrics.pem(errors, matches.missed_keypoints + matches.invented * errors.shape[1]),
         "oks_ap": metrics.oks_ap(similarity, matches.missed),
         "recall_by_range": _recall(matches, matches.ranges, RANGE_BINS),
         "recall_by_points": _recall(matches, matches.counts, POINT_BINS),

@@ -13,6 +13,7 @@ from gckpl_ros.batch import PersonBatch
 
 WIDEST_M: Final = 4.0
 """Float16 keeps 2 mm up to here: points further from their box's centre belong to no person."""
+_LATE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class Tracklet:
 
 
 def unpack(tracklets: Sequence[Tracklet]) -> PersonBatch:
-    """People as teachers and networks take them; pseudo-labels where all of them have some."""
+    """People as teachers and networks take them; pseudo-labels where all of them have some.
+
+    Behind shorter tracklets come frames without points, so late that they mean nothing to the others.
+    """
+    most = max(len(one.counts) for one in tracklets)
+    tracklets = [_with_frames(one, most) for one in tracklets]
     longest = max(int(one.counts.max()) for one in tracklets)
     mask = np.stack([_mask(one, longest) for one in tracklets])
 
@@ -97,10 +103,35 @@ def labelled(tracklets: Sequence[Tracklet], people: PersonBatch) -> list[Trackle
     )
     parts = people.required("parts").cpu().numpy().astype(np.uint8)
     rows = zip(tracklets, keypoints, confidence, parts, strict=True)
-    return [
-        replace(one, keypoints=places.copy(), confidence=sure.copy(), parts=names[_mask(one, parts.shape[2])])
-        for one, places, sure, names in rows
-    ]
+    return [_labelled(one, len(one.counts), *values) for one, *values in rows]
+
+
+def _labelled(one: Tracklet, frames: int, keypoints: np.ndarray, confidence: np.ndarray, parts: np.ndarray) -> Tracklet:
+    return replace(
+        one,
+        keypoints=keypoints[:frames].copy(),
+        confidence=confidence[:frames].copy(),
+        parts=parts[:frames][_mask(one, parts.shape[1])],
+    )
+
+
+def _with_frames(tracklet: Tracklet, frames: int) -> Tracklet:
+    """The same with so many frames, no fewer than now."""
+    more = frames - len(tracklet.counts)
+
+    def held(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values, np.repeat(values[-1:], more, 0)])
+
+    def zeros(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
+
+    if not more:
+        return tracklet
+    changed: dict[str, Any] = {name: held(getattr(tracklet, name)) for name in ("views", "origins")}
+    changed |= {"counts": zeros(tracklet.counts), "dt_s": np.append(tracklet.dt_s, [_LATE_S] * more)}
+    if tracklet.keypoints is not None:
+        changed |= {name: zeros(getattr(tracklet, name)) for name in ("keypoints", "confidence")}
+    return replace(tracklet, **changed)
 
 
 def _mask(tracklet: Tracklet, longest: int) -> np.ndarray:

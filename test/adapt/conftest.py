@@ -30,7 +30,7 @@ def config():
     """Quick to start and never in the guard's way, unless a test says otherwise."""
 
     def make(**values):
-        quick = {"enabled": True, "frames": 4, "min_tracklets": 8, "batch_pairs": 4, "check_steps": 2}
+        quick = {"enabled": True, "tracklet_s": 0.4, "min_tracklets": 8, "batch_pairs": 4, "check_steps": 2}
         lenient = {"max_anchor_growth": 1.0, "max_holdout_growth": 1.0, "max_drift_m": 1.0}
         return Config.parse({"adapt": quick | lenient | values})
 

@@ -8,7 +8,7 @@ import torch
 from walkers import Walker, crops
 
 from gckpl_ros.adapt.buffer import trusted
-from gckpl_ros.adapt.collector import Collector
+from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.learn.teachers import SmoothingTeacher
 from gckpl_ros.people.tracklets import labelled, unpack
 from gckpl_ros.skeleton import BACKGROUND
@@ -17,7 +17,7 @@ FRAME_NS = 100_000_000
 
 
 def seen(person, frames=3, missed=()):
-    collector = Collector(frames)
+    collector = Collector(counting(frames))
     for i in range(frames):
         people = [] if i in missed else [person]
         collector.add(crops(people, 0.1 * i), np.zeros(len(people), np.int64), i * FRAME_NS, np.eye(4))
@@ -108,3 +108,18 @@ def test_frames_whose_next_one_was_seen_too():
     assert seen(Walker((4, 0)), frames=8, missed=[2, 6]).frames_with_next.tolist() == [0, 3, 4]
     nobody = replace(seen(Walker((4, 0))), counts=np.array([5, 0, 5]))
     assert nobody.frames_with_next.tolist() == []
+
+
+def test_tracklets_of_different_length_are_taught_together_as_each_alone(network):
+    """As far as half precision says: nothing of the frames behind the shorter one."""
+    short, long = seen(Walker((4, 0), speed=1.0), frames=3), seen(Walker((0, 6), seed=1), frames=5)
+    people = unpack([short, long])
+    assert people.mask.any(-1).tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    together = labelled([short, long], SmoothingTeacher()(network, people))
+    for one, alone in zip(together, (short, long), strict=True):
+        expected = labelled([alone], SmoothingTeacher()(network, unpack([alone])))[0]
+        np.testing.assert_allclose(one.keypoints, expected.keypoints, atol=2e-3)
+        assert one.confidence.shape == expected.confidence.shape and one.parts.tolist() == expected.parts.tolist()
+    again = unpack(together)
+    np.testing.assert_array_equal(again.keypoints[0, :3], together[0].keypoints.astype(np.float32))
+    assert again.confidence[0, 3:].abs().max() == 0 and again.parts.shape == again.mask.shape

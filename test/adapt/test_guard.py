@@ -7,7 +7,7 @@ import pytest
 import torch
 from walkers import into
 
-from gckpl_ros.adapt.collector import Collector
+from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.adapt.guard import Guard, anchor_error, finite
 from gckpl_ros.learn.teachers import SmoothingTeacher
 from gckpl_ros.people.tracklets import labelled, unpack
@@ -15,7 +15,7 @@ from gckpl_ros.people.tracklets import labelled, unpack
 
 @pytest.fixture
 def held_out(network, parade):
-    collector = Collector(4)
+    collector = Collector(counting(4))
     parade(into(collector), 4)
     seen = collector.take(100)
     return labelled(seen, SmoothingTeacher()(network, unpack(seen)))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from walkers import into
 
-from gckpl_ros.adapt.collector import Collector
+from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.adapt.guard import anchor_error, finite
 from gckpl_ros.adapt.trainer import LABELLED_BESIDE, LABELLED_FIRST, Trainer, default_teacher
 from gckpl_ros.errors import InputError
@@ -39,7 +39,7 @@ def trained(network, anchors, config, parade):
     """A trainer that was shown a crowd, and has learnt so many steps."""
 
     def make(steps, teacher=None, **values):
-        collector = Collector(4)
+        collector = Collector(counting(4))
         trainer = Trainer(config(**values).adapt, network, CPU, teacher or SmoothingTeacher(), anchors)
         assert not trainer.ready and trainer.wants() == LABELLED_FIRST
         for first in (0, 16):
@@ -185,6 +185,6 @@ def test_a_named_teacher_that_reads_other_tokens_is_the_users_error(config, netw
         teacher(config, loaded, file)
 
 
-def test_a_teacher_that_looks_at_fewer_frames_than_there_are_is_the_users_error(config):
-    with pytest.raises(InputError, match=r"adapt\.frames is 12, but the temporal network looks at 10 at most"):
-        default_teacher(config(frames=12), load_network())
+def test_a_teacher_that_looks_at_people_for_less_time_is_the_users_error(config):
+    with pytest.raises(InputError, match=r"adapt\.tracklet_s is 1\.2, but the temporal network looks at 1 s at most"):
+        default_teacher(config(tracklet_s=1.2), load_network())

@@ -7,7 +7,7 @@ import torch
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.body import AnnyBody
-from gckpl_ros.body.fit import BodyFit, FitConfig
+from gckpl_ros.body.fit import BodyFit, FitConfig, bending
 from gckpl_training.motion.library import ProceduralMotions
 from gckpl_training.simulate.people import PasserConfig, PasserSource
 
@@ -57,3 +57,16 @@ def test_points_say_where_a_person_stands_when_keypoints_are_off(people: PersonB
     blind, seeing = (fitted(people, off, replace(QUICK, point_steps=steps)) for steps in (0, 40))
     before, after = ((x - people.required("keypoints")).norm(dim=-1).mean() for x in (blind, seeing))
     assert after < 0.85 * before
+
+
+def test_the_price_of_a_motion_does_not_depend_on_the_frame_rate() -> None:
+    """A swing of an arm, 0.5 Hz: the integral of (w^2 sin(w t))^2 over 3 s, in units of 0.1 s, is w^4 / 2 x 30."""
+    expected = 0.5 * (torch.pi / 10) ** 4 * 30
+    for rate_hz in (5, 10, 20):
+        times = torch.arange(0, 30 + 1e-3, 10 / rate_hz, dtype=torch.float64)
+        swing = torch.sin(times * torch.pi / 10)[None, :, None]
+        price = bending(swing, times.diff()[None]).square().sum()
+        torch.testing.assert_close(price, price.new_tensor(expected), rtol=0.1, atol=0)
+    uneven = torch.tensor([[1.0, 2.0, 1.0]], dtype=torch.float64)
+    ramp = torch.tensor([0.0, 1.0, 3.0, 4.0], dtype=torch.float64)[None, :, None]
+    assert bending(ramp, uneven).abs().max() == 0

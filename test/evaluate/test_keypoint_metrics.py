@@ -144,5 +144,5 @@ def test_pem_by_hand():
     errors = np.zeros((1, NUM_KEYPOINTS))
     errors[0, :2] = (0.1, 3.0)
     # One matched person and one unmatched: (0.1 + 0.25 + 14 x 0.25) / 28; the 3 m error is capped.
-    assert metrics.pem(errors, unmatched=1) == pytest.approx((0.1 + 0.25 + 3.5) / 28)
-    assert metrics.pem(np.zeros((0, NUM_KEYPOINTS)), unmatched=3) == pytest.approx(0.25)
+    assert metrics.pem(errors, unmatched=14) == pytest.approx((0.1 + 0.25 + 3.5) / 28)
+    assert metrics.pem(np.zeros((0, NUM_KEYPOINTS)), unmatched=42) == pytest.approx(0.25)

@@ -153,3 +153,12 @@ def test_who_has_no_known_keypoint_is_neither_asked_for_nor_punished():
     truth.keypoints[1] = np.nan
     people = evaluate([prediction], [truth]).figures["people"]
     assert [people[key] for key in ("true", "found", "missed", "invented")] == [1, 1, 0, 0]
+
+
+def test_of_a_missed_person_only_known_keypoints_are_missed():
+    """PEM of one found to 5 cm, and one missed of whom three keypoints are known: (14 x 0.05 + 3 x 0.25) / 17."""
+    truth, prediction = _people(0, (NEAR, FAR), (1, 2)), _people(0, (NEAR,), (1,))
+    prediction.keypoints[:] = truth.keypoints[:1] + np.float32([0, 0, 0.05])
+    truth.keypoints[1, 3:] = np.nan
+    people = evaluate([prediction], [truth]).figures["people"]
+    assert people["missed"] == 1 and people["pem"] == pytest.approx((14 * 0.05 + 3 * 0.25) / 17, rel=1e-5)

@@ -219,13 +219,11 @@ def test_nobody_to_learn_from_is_an_error(tmp_path: Path, start: Path) -> None:
 
 
 def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: PersonBatch) -> None:
-    torch.manual_seed(1)
     settings = FinetuneConfig(
-        weights="random", people=2, steps=60, batch_size=4, out=tmp_path, device="cpu", warmup_steps=5,
+        weights="random", network=TINY, people=2, steps=60, batch_size=4, out=tmp_path, device="cpu", warmup_steps=5,
         learner=LearnerConfig(learning_rate=5e-3, ema_decay=0.9),
     )  # fmt: skip
-    tiny = TokenNetwork(TINY)
-    run = Finetune(settings, people, tiny)
+    run = Finetune(settings, people)
     batch, network = run.batch, run.learner.averaged
 
     def error() -> float:
@@ -237,7 +235,7 @@ def test_fine_tuning_learns_a_few_people_by_heart(tmp_path: Path, people: Person
     run.run()
     assert run.averaged is network and error() < 0.8 * before
     assert len(batch) == int(people.seen[:2].sum())
-    again = Finetune(replace(settings, steps=61), people, tiny)
+    again = Finetune(replace(settings, steps=61), people)
     again.run()
     assert again.learner.step_count == 61
 

@@ -18,7 +18,14 @@ from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.replay import CLOUD_TYPE, replay
 
 PEOPLE, CLOUDS, STEP_M = 12, 17, 0.3
-ADAPT = {"enabled": True, "frames": 2, "min_tracklets": 10, "batch_pairs": 4, "check_steps": 2, "steps_per_cloud": 1.0}
+ADAPT = {
+    "enabled": True,
+    "tracklet_s": 0.2,
+    "min_tracklets": 10,
+    "batch_pairs": 4,
+    "check_steps": 2,
+    "steps_per_cloud": 1.0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from gckpl_ros.adapt.collector import Collector
+from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
@@ -93,7 +93,7 @@ class Recorder(Observer):
     """Keeps everybody whom the pipeline tracks for so many clouds."""
 
     def __init__(self, frames: int) -> None:
-        self._collector = Collector(frames)
+        self._collector = Collector(counting(frames))
         self.seen: list[Tracklet] = []
 
     def observe(self, sample: Sample, frame: Frame) -> None:

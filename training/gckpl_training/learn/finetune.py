@@ -10,7 +10,8 @@ import torch
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.network import KeypointNetwork
-from gckpl_ros.estimate.tokens import TokenNetwork
+from gckpl_ros.estimate.registry import NetworkConfig, build
+from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.learn.learner import Learner, LearnerConfig
 from gckpl_training.data.people import load_labelled
 from gckpl_training.learn.artefacts import key, settings
@@ -26,7 +27,8 @@ class FinetuneConfig(RunConfig):
     labels: Path = Path("labelled.npz")
     """Labelled crop sequences (.npz, see gckpl_training/data/people.py)."""
     weights: str = ""
-    """Where to start; empty: the weights that ship; `random`: from nothing."""
+    """Where to start; empty: the weights that ship; `random`: from nothing, with ``network``."""
+    network: NetworkConfig = field(default_factory=TokenConfig)
     people: int = 0
     """Use only the first so many people; 0: all."""
     steps: int = 800
@@ -48,7 +50,7 @@ class Finetune(Run):
         people = people or load_labelled(config.labels)
         self.batch = labelled_crops(people.rows(torch.arange(config.people or len(people)))).to(self.device)
         if start is None:
-            start = TokenNetwork() if config.weights == "random" else load_network(config.weights)
+            start = build(config.network) if config.weights == "random" else load_network(config.weights)
         self._start, self._trained_from = key(start), fingerprint(start)
         self.learner = Learner(start.to(self.device), config.learner)
         self.averaged = self.learner.averaged
@@ -67,7 +69,7 @@ class Finetune(Run):
     @cached_property
     def made_of(self) -> dict[str, Any]:
         """The settings, the people and the network to start from."""
-        return settings(self.config, *self.free, "labels", "weights") | {
+        return settings(self.config, *self.free, "labels", "weights", "network") | {
             "people": key(self.batch),
             "start": self._start,
         }
