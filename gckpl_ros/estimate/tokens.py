@@ -6,7 +6,7 @@ turned so that the sensor looks along +x, and centred on its points: it need not
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,12 +18,15 @@ from gckpl_ros.skeleton import NUM_KEYPOINTS, NUM_PARTS
 
 # Blocks of the keypoint network: tokens that look at the points around their place, and the way back.
 
+_FAR: Final = 1e4  # as a squared distance in m^2 or a logit: out of sight
+
 
 class PlacedAttention(nn.Module):
     """Multi-head attention between placed items: near ones weigh more, each head learns how much.
 
     logit = q.k / sqrt(d) - s_head |x_query - x_key|^2. The output also holds where each head looked, relative to the
-    query's place: the local geometry that points alone do not carry.
+    query's place: the local geometry that points alone do not carry. What depends on the query alone changes no
+    weight, so distance is 2 x_query.x_key - |x_key|^2: more columns of q and k, and one product makes the logits.
     """
 
     def __init__(self, query_width: int, key_width: int, heads: int) -> None:
@@ -36,6 +39,10 @@ class PlacedAttention(nn.Module):
         # In log(1/m^2): from a head that sees the whole person (0.7 m) to one that sees a joint (0.1 m).
         self.sharpness = nn.Parameter(torch.linspace(0.0, 4.0, heads))
 
+
+class Gathering(PlacedAttention):
+    """Few look at many, such as tokens at points. Keys stay: q.(K f) is (q K).f, a sum of V f is V of it."""
+
     def forward(
         self,
         queries: Float[Tensor, "b t c"],
@@ -45,21 +52,58 @@ class PlacedAttention(nn.Module):
         mask: Bool[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b t c"]:
         """Attend from queries to keys; places in metres; keys where the mask is False do not exist."""
-        b, t, _ = queries.shape
-        q = self.query(queries).view(b, t, self.heads, -1)
-        k, v = self.key_value(keys).view(b, keys.shape[1], 2, self.heads, -1).unbind(2)
-        distance = _squared_distance(query_places, key_places)[:, None]
-        logits = torch.einsum("bthd,bnhd->bhtn", q * q.shape[-1] ** -0.5, k)
-        logits = logits - self.sharpness.exp().view(1, -1, 1, 1) * distance
+        (b, t, _), width = queries.shape, keys.shape[-1]
+        key, value = self.key_value.weight.view(2, self.heads, -1, width)
+        query = self.query(queries).view(b, t, *key.shape[:2])
+        sharpness = self.sharpness.exp().view(-1, 1, 1)
+        asked = [torch.einsum("bthe,hed->bhtd", query * query.shape[-1] ** -0.5, key)]
+        asked += [2 * sharpness * query_places[:, None], (-sharpness).expand(b, -1, t, 1)]
+        there = [keys, key_places, _square(key_places)]
         if mask is not None:
-            logits = logits.masked_fill(~mask[:, None, None], -1e4)
-        weight = logits.softmax(-1)
-        looked = (weight.flatten(1, 2) @ key_places).view(b, self.heads, t, 3).transpose(1, 2) - query_places[
-            :, :, None
-        ]
-        gathered = torch.einsum("bhtn,bnhd->bthd", weight, v)
-        out: Tensor = self.out(torch.cat([gathered.flatten(2), looked.flatten(2)], -1))
+            asked.append(queries.new_full((b, self.heads, t, 1), -_FAR))
+            there.append((~mask[..., None]).to(keys.dtype))
+        seen = torch.cat(there, -1)
+        weight = (torch.cat(asked, -1).flatten(1, 2) @ seen.transpose(1, 2)).softmax(-1)
+        found = (weight @ seen[..., : width + 3]).view(b, self.heads, t, -1)
+        gathered = torch.einsum("bhtd,hed->bthe", found[..., :width], value).flatten(2)
+        gathered = gathered + self.key_value.bias[gathered.shape[-1] :]
+        looked = found[..., width:].transpose(1, 2) - query_places[:, :, None]
+        out: Tensor = self.out(torch.cat([gathered, looked.flatten(2)], -1))
         return out
+
+
+class Hearing(PlacedAttention):
+    """Many look at few, such as points at tokens. Queries stay, and each key's output is made, then mixed."""
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b n c"],
+        query_places: Float[Tensor, "b n 3"],
+        keys: Float[Tensor, "b t d"],
+        key_places: Float[Tensor, "b t 3"],
+    ) -> Float[Tensor, "b n c"]:
+        """Attend from queries to keys; places in metres."""
+        b, t, _ = keys.shape
+        key, value = self.key_value(keys).view(b, t, 2, self.heads, -1).unbind(2)
+        key = key * key.shape[-1] ** -0.5
+        query = self.query.weight.view(self.heads, -1, queries.shape[-1])
+        sharpness = self.sharpness.exp().view(-1, 1, 1)
+        there = torch.cat([torch.einsum("bthe,hec->bhtc", key, query), 2 * sharpness * key_places[:, None]], -1)
+        always = torch.einsum("bthe,he->bht", key, self.query.bias.view(self.heads, -1))
+        always = always - sharpness[:, 0] * _square(key_places).transpose(1, 2)
+        here = torch.cat([queries, query_places], -1)
+        logits = torch.baddbmm(always.flatten(1)[:, None], here, there.flatten(1, 2).transpose(1, 2))
+        weight = logits.view(b, -1, self.heads, t).softmax(-1).flatten(2)
+        inner = self.query.out_features
+        tell = self.out.weight[:, :inner].view(-1, self.heads, inner // self.heads)
+        point = self.out.weight[:, inner:].view(-1, self.heads, 3)
+        said = torch.einsum("bthe,che->bhtc", value, tell) + torch.einsum("btx,chx->bhtc", key_places, point)
+        heard: Tensor = weight @ said.flatten(1, 2) - query_places @ point.sum(1).T + self.out.bias
+        return heard
+
+
+def _square(places: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 1"]:
+    return (places * places).sum(-1, keepdim=True)
 
 
 class TokenBlock(nn.Module):
@@ -68,8 +112,8 @@ class TokenBlock(nn.Module):
     def __init__(self, width: int, point_width: int, heads: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.look = PlacedAttention(width, point_width, heads)
-        self.talk = PlacedAttention(width, width, heads)
+        self.look = Gathering(width, point_width, heads)
+        self.talk = Gathering(width, width, heads)
         self.think = mlp(width, 2 * width, width)
         self.move = nn.Linear(width, 3)
         nn.init.zeros_(self.move.weight)
@@ -97,7 +141,7 @@ class PointBlock(nn.Module):
     def __init__(self, point_width: int, width: int, heads: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(point_width) for _ in range(2))
-        self.look = PlacedAttention(point_width, width, heads)
+        self.look = Hearing(point_width, width, heads)
         self.think = mlp(point_width, 2 * point_width, point_width)
 
     def forward(
@@ -116,11 +160,6 @@ class PointBlock(nn.Module):
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Two layers with GELU between them."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
-
-
-def _squared_distance(a: Float[Tensor, "b t 3"], b: Float[Tensor, "b n 3"]) -> Float[Tensor, "b t n"]:
-    square = (a * a).sum(-1)[:, :, None] + (b * b).sum(-1)[:, None]
-    return (square - 2 * a @ b.transpose(-1, -2)).clamp_min(0)
 
 
 @dataclass(frozen=True)
@@ -226,8 +265,10 @@ def _neighbour_offsets(points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"]
     """Offsets to the k nearest points (itself among them); fewer points repeat, offsets are capped at 0.5 m."""
     b, n, _ = points.shape
     with torch.no_grad():
-        square = (points * points).sum(-1)
-        distance = square[:, None] + square[:, :, None] - 2 * points @ points.transpose(1, 2)
-        nearest = distance.masked_fill(~mask[:, None], 1e4).topk(min(k, n), largest=False, sorted=False).indices
-    rows = torch.arange(b, device=points.device)[:, None, None]
-    return (points[rows, nearest] - points[:, :, None]).clamp(-0.5, 0.5) * mask[rows, nearest][..., None]
+        square = _square(points).masked_fill(~mask[..., None], _FAR).transpose(1, 2)
+        # less the point's own square, which changes no order
+        distance = torch.baddbmm(square, points, points.transpose(1, 2), alpha=-2)
+        nearest = distance.topk(min(k, n), largest=False, sorted=False).indices
+        nearest = (nearest + torch.arange(0, b * n, n, device=points.device)[:, None, None]).flatten()
+    there = mask.flatten()[nearest].view(b, n, -1, 1)
+    return (points.flatten(0, 1)[nearest].view(b, n, -1, 3) - points[:, :, None]).clamp(-0.5, 0.5) * there

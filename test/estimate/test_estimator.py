@@ -165,6 +165,14 @@ def test_each_architecture_is_built_by_its_configuration_and_found_by_its_key() 
         assert said.steps[-1].equal(said.keypoints)
 
 
+def test_products_on_a_cpu_stay_those_of_float32() -> None:
+    torch.manual_seed(0)
+    factors = torch.rand(512, 64), torch.rand(64, 128)
+    Estimator.load(EstimateConfig(device="cpu"))
+    exact = factors[0].double() @ factors[1].double()
+    torch.testing.assert_close((factors[0] @ factors[1]).double(), exact, atol=0, rtol=1e-5)  # bfloat16: 4e-3
+
+
 def test_devices() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gckpl_ros.estimate.network import KeypointNetwork, Prediction
-from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
+from gckpl_ros.estimate.tokens import Gathering, Hearing, PlacedAttention, TokenConfig, TokenNetwork
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,50 @@ def test_confidence_does_not_teach_the_keypoints() -> None:
     network(*people(2, 30)).confidence_logit.sum().backward()
     taught = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
     assert taught == {"confidence"}
+
+
+def attended(
+    block: PlacedAttention, queries: torch.Tensor, query_places: torch.Tensor, keys: torch.Tensor, places: torch.Tensor
+) -> torch.Tensor:
+    """What one query of one person hears, head by head, as the definition says."""
+    heads, width = block.heads, block.query.out_features // block.heads
+    query = block.query(queries).view(heads, width)
+    key, value = block.key_value(keys).view(len(keys), 2, heads, width).unbind(1)
+    gathered, looked = [], []
+    for head in range(heads):
+        near = block.sharpness[head].exp() * (places - query_places).square().sum(-1)
+        weight = (key[:, head] @ query[head] / width**0.5 - near).softmax(0)
+        gathered.append(weight @ value[:, head])
+        looked.append(weight @ places - query_places)
+    return block.out(torch.cat([*gathered, *looked]))
+
+
+@pytest.mark.parametrize(("kind", "widths"), [(Gathering, (12, 8)), (Hearing, (8, 12))])
+@torch.no_grad()
+def test_attention_is_as_defined(kind: type[Gathering | Hearing], widths: tuple[int, int]) -> None:
+    torch.manual_seed(5)
+    block = kind(*widths, heads=4)
+    queries, places, keys, key_places = (
+        torch.randn(2, n, c) for n, c in ((3, widths[0]), (3, 3), (7, widths[1]), (7, 3))
+    )
+    heard = block(queries, places, keys, key_places)
+    for person in range(2):
+        for place in range(3):
+            expected = attended(block, queries[person, place], places[person, place], keys[person], key_places[person])
+            torch.testing.assert_close(heard[person, place], expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_masked_keys_are_not_attended_to() -> None:
+    torch.manual_seed(6)
+    block = Gathering(12, 8, 4)
+    queries, places, keys, key_places = (
+        torch.randn(1, 3, 12),
+        torch.randn(1, 3, 3),
+        torch.randn(1, 7, 8),
+        torch.randn(1, 7, 3),
+    )
+    mask = torch.arange(7)[None] < 5
+    torch.testing.assert_close(
+        block(queries, places, keys, key_places, mask), block(queries, places, keys[:, :5], key_places[:, :5])
+    )
