@@ -1,13 +1,15 @@
-"""tf2's buffer as the transforms that live inputs ask for."""
+"""What the node is connected to: subscribers, sensors, tf2, a lifecycle manager."""
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 from jaxtyping import Float64
-from rclpy.clock import JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import Node as LifecycleNode
 from rclpy.node import Node
@@ -175,3 +177,58 @@ class TfTransforms:
     def clear(self) -> None:
         """Forget all but static transforms: time starts anew."""
         self._buffer.clear()
+
+
+# Who watches over the node.
+
+_BOND: Final = "bond/msg/Status"
+_BOND_TIMEOUT_S: Final = 4.0  # as nav2's nodes
+
+
+class Bond:
+    """The heartbeat by which nav2's lifecycle manager knows that an active node lives: bond_core, by its message alone.
+
+    It comes from the thread that serves the node's callbacks: a node that hangs there has none.
+    """
+
+    def __init__(self, node: Node, period_s: float) -> None:
+        """No heartbeat where the period is 0, or where bond's messages are not installed."""
+        self._node, self._period_s = node, period_s
+        self._me = self._manager = ""
+        self._timer: Any = None
+        self._status: Any = None
+        if period_s > 0:
+            with suppress(KeyError):
+                self._status = message_class(_BOND)
+        if self._status:
+            self._publisher = node.create_publisher(self._status, "bond", 10)
+            node.create_subscription(self._status, "bond", self._hear, 10)
+
+    def start(self) -> None:
+        """Begin a new bond."""
+        self.stop()
+        if self._status:
+            self._me, self._manager = str(uuid4()), ""
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._timer = self._node.create_timer(self._period_s, partial(self._say, True), clock=steady)
+            self._say(True)
+
+    def stop(self) -> None:
+        """Break it, in so many words; does nothing where there is none."""
+        if self._timer:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+            self._say(False)
+
+    def _hear(self, status: Any) -> None:
+        if self._timer and status.id == self._node.get_name() and status.instance_id != self._me:
+            if status.active:
+                self._manager = status.instance_id
+            elif status.instance_id == self._manager:  # not that of a bond before this one
+                self.stop()
+
+    def _say(self, active: bool) -> None:
+        times = {"heartbeat_timeout": _BOND_TIMEOUT_S, "heartbeat_period": self._period_s}
+        status = self._status(id=self._node.get_name(), instance_id=self._me, active=active, **times)
+        status.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(status)

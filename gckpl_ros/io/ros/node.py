@@ -14,11 +14,13 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import SERVICES
 from gckpl_ros.io.live.network import buffer_warning
 from gckpl_ros.io.live.worker import Answer
+from gckpl_ros.io.ros.connections import Bond
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
 
 NAME: Final = "gckpl"
 _AUTOSTART: Final = "autostart"
+_HEARTBEAT: Final = "bond_heartbeat_period"  # as nav2's nodes call it; 0: no bond
 _SERVICE_TYPES: Final = {"std_srvs/srv/SetBool": SetBool, "std_srvs/srv/Trigger": Trigger}
 _NOT_CONFIGURED: Final = Answer(False, "the node is not configured")
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -59,6 +61,9 @@ class SkeletonNode(Node):
         if not self.has_parameter(_AUTOSTART):
             self.declare_parameter(_AUTOSTART, False)
         self._autostart = bool(self.get_parameter(_AUTOSTART).value)
+        if not self.has_parameter(_HEARTBEAT):
+            self.declare_parameter(_HEARTBEAT, 0.1)
+        self._bond = Bond(self, float(self.get_parameter(_HEARTBEAT).value))
         if not self._autostart:
             name = self.get_fully_qualified_name()
             self.get_logger().info(
@@ -101,11 +106,13 @@ class SkeletonNode(Node):
         done = super().on_activate(state)
         self._active = True
         self._work()
+        self._bond.start()
         return done
 
     @_logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End, with publishers still open for the last messages."""
+        self._bond.stop()
         self._active = False
         self._work()
         return super().on_deactivate(state)
@@ -130,6 +137,7 @@ class SkeletonNode(Node):
 
     def close(self) -> None:
         """End and give back the network and the device's memory; does nothing where there are none."""
+        self._bond.stop()
         self._active = False
         self._settings.locked = False
         session, self._session = self._session, None

@@ -5,6 +5,8 @@ from time import sleep
 
 import pytest
 
+Duration = pytest.importorskip("rclpy.duration", reason="ROS 2 is not installed").Duration
+
 INPUTS = ("/points", "/detections", "/tf", "/tf_static")
 
 
@@ -93,3 +95,52 @@ def test_it_can_bring_itself_up(start, peer):
 def test_it_waits_with_the_reason_where_it_cannot_bring_itself_up(start, peer):
     node = start(autostart=True, estimate__weights="/nowhere")
     assert peer.state() == "unconfigured" and "/nowhere" in node.log
+
+
+@pytest.fixture
+def manager(peer):
+    """The other side of a bond with /gckpl, as bondpy has it; a second of silence breaks it."""
+    bondpy = pytest.importorskip("bondpy.bondpy")
+    bond = bondpy.Bond(peer.node, "/bond", "gckpl")
+    bond.heartbeat_timeout = 1.0
+    bond.start()
+    yield bond
+    bond.shutdown()
+
+
+def test_an_active_node_has_a_bond_until_it_is_deactivated(peer, active, manager):
+    active()
+    assert manager.wait_until_formed(Duration(seconds=10))
+    sleep(2.0)
+    assert not manager.is_broken()
+    assert peer.change("deactivate") == [True]
+    assert manager.wait_until_broken(Duration(seconds=0.5))
+
+
+def test_the_heartbeat_has_its_period(rig, peer, active):
+    pytest.importorskip("bond.msg")
+    active(bond_heartbeat_period=0.2)
+    said = peer.listen("/bond", "bond/msg/Status")
+    assert rig.until(lambda: said)
+    said.clear()
+    sleep(2.0)
+    assert 7 <= len(said) <= 13
+    assert {(status.id, status.active) for status in said} == {("gckpl", True)}
+    assert len({status.instance_id for status in said}) == 1
+
+
+def test_a_manager_may_break_the_bond_and_the_node_works_on(rig, peer, active, manager):
+    active()
+    assert manager.wait_until_formed(Duration(seconds=10))
+    manager.break_bond()
+    assert manager.wait_until_broken(Duration(seconds=1.5))  # the node has agreed: alone it takes 2 s
+    said = peer.listen("/bond", "bond/msg/Status")
+    sleep(0.5)
+    said.clear()
+    sleep(0.5)
+    assert not said and peer.state() == "active"
+
+
+def test_no_bond_where_nobody_wants_one(peer, active):
+    active(bond_heartbeat_period=0.0)
+    assert not peer.node.count_publishers("/bond")
