@@ -45,6 +45,8 @@ ARGUMENTS = [
 ]
 GLOBAL_TOPICS = ("tf", "tf_static", "humans/bodies/tracked")
 RESPAWN_DELAY_S = 2.0
+# SIGTERM, as SIGKILL, ends `ros2 launch` at once, and would leave the node behind.
+ENDS_WITH_LAUNCH = {"GCKPL_ENDS_WITH_PARENT": "1"}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -67,6 +69,7 @@ def _bring_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output="screen",
         respawn=_is_on(chosen["respawn"]),
         respawn_delay=RESPAWN_DELAY_S,
+        additional_env=ENDS_WITH_LAUNCH,
     )
     rviz = [_rviz(chosen, remappings)] if _is_on(chosen["rviz"]) else []
     return [node, *rviz]

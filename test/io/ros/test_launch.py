@@ -124,6 +124,24 @@ def test_a_node_that_dies_is_started_again(rig, peer, share, tmp_path):
         assert peer.state() == "active"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_node_ends_with_its_launch(rig, peer, share, tmp_path, number):
+    command = ["ros2", "launch", "gckpl_ros", "gckpl.launch.py", "device:=cpu", "respawn:=true"]
+    process = subprocess.Popen(command, env=os.environ | {"ROS_LOG_DIR": str(tmp_path)}, start_new_session=True)
+    assert rig.until(lambda: peer.state() == "active")
+    process.send_signal(number)
+    process.wait(10)
+    assert rig.until(lambda: node_processes(tmp_path) == [], 5.0)
+
+
+def test_twenty_rounds_of_the_lifecycle_under_a_launch_file(rig, peer, share, tmp_path):
+    with launched(tmp_path, "gckpl_ros", "gckpl.launch.py", "device:=cpu") as (_, log):
+        assert rig.until(lambda: peer.state() == "active")
+        for _ in range(20):
+            assert peer.change("deactivate", "cleanup", "configure", "activate") == [True] * 4
+        assert peer.state() == "active" and "ERROR" not in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
