@@ -15,6 +15,14 @@ def anything(rng, msgtype):
     return typestore().types[msgtype](**{name: _value(rng, kind) for name, kind in fields})
 
 
+def garbled(rng, data):
+    """Bytes changed, cut off or added."""
+    data = np.frombuffer(data, np.uint8).copy()
+    places = rng.integers(4, len(data), rng.integers(0, 5))
+    data[places] = rng.integers(0, 256, len(places))
+    return data[: rng.integers(4, len(data) + 1)].tobytes() if rng.random() < 0.2 else data.tobytes()
+
+
 def _value(rng, kind):
     node, detail = kind
     if node == Nodetype.BASE:

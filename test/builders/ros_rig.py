@@ -68,6 +68,11 @@ class NodeProcess:
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()
         return sum(map(int, stat.rsplit(") ", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def memory_mb(self):
+        """What is resident."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def send(self, number):
         self._process.send_signal(number)
 

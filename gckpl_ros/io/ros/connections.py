@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
+from math import isfinite
 from typing import Any, Final
 from uuid import uuid4
 
@@ -129,12 +130,26 @@ def _installed(msgtype: str) -> Any:
 _PEOPLE: Final = re.compile(rf"(?:{'|'.join((REP155_BODY, *PARENTS))})_\d+")
 
 
+_NORM_TOLERANCE: Final = 10e-3  # of tf2, for squared norms of quaternions
+
+
 class _Listener(TransformListener):
-    """Leaves out the frames of people: nothing is looked up there, and a buffer would keep everybody for ever."""
+    """Leaves out the frames of people: nothing is looked up there, and a buffer would keep everybody for ever.
+
+    And what tf2 refuses, with a line in the log for each transform of each message.
+    """
 
     def callback(self, data: Any) -> None:
-        data.transforms = [stamped for stamped in data.transforms if not _PEOPLE.fullmatch(stamped.child_frame_id)]
+        data.transforms = [stamped for stamped in data.transforms if _usable(stamped)]
         super().callback(data)
+
+
+def _usable(stamped: Any) -> bool:
+    child, parent = stamped.child_frame_id.strip("/"), stamped.header.frame_id.strip("/")
+    t, q = stamped.transform.translation, stamped.transform.rotation
+    norm = q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w
+    is_transform = isfinite(t.x) and isfinite(t.y) and isfinite(t.z) and abs(norm - 1) < _NORM_TOLERANCE
+    return bool(child) and bool(parent) and child != parent and is_transform and not _PEOPLE.fullmatch(child)
 
 
 class TfTransforms:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, time_ns
 
 import numpy as np
-from anything import anything
+from anything import anything, garbled
 from ros_messages import TYPES, cloud, detections
 
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, Participant
@@ -32,14 +32,6 @@ def now(message, stamp):
 
 def memory_mb(process):
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
-
-
-def garbled(rng, data):
-    """Bytes changed, cut off or added."""
-    data = np.frombuffer(data, np.uint8).copy()
-    places = rng.integers(4, len(data), rng.integers(0, 5))
-    data[places] = rng.integers(0, 256, len(places))
-    return data[: rng.integers(4, len(data) + 1)].tobytes() if rng.random() < 0.2 else data.tobytes()
 
 
 def test_whatever_comes_every_good_cloud_is_answered(tmp_path, weights, wait_until):
