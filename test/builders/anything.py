@@ -15,10 +15,10 @@ def anything(rng, msgtype):
     return typestore().types[msgtype](**{name: _value(rng, kind) for name, kind in fields})
 
 
-def garbled(rng, data):
-    """Bytes changed, cut off or added."""
+def garbled(rng, data, changes=4):
+    """At most so many bytes changed, and some cut off."""
     data = np.frombuffer(data, np.uint8).copy()
-    places = rng.integers(4, len(data), rng.integers(0, 5))
+    places = rng.integers(4, len(data), rng.integers(0, changes, endpoint=True))
     data[places] = rng.integers(0, 256, len(places))
     return data[: rng.integers(4, len(data) + 1)].tobytes() if rng.random() < 0.2 else data.tobytes()
 

@@ -102,7 +102,7 @@ def test_every_output_is_there_for_those_who_take_it(rig, peer, sensor):
     t = body.transform.translation
     np.testing.assert_allclose([t.x, t.y, t.z], hips, atol=1e-5)
     assert received["/gckpl/processing_time_ms"][-1].data > 0
-    assert received["/diagnostics"][-1].status[0].name == "/gckpl: skeletons"
+    assert received["/diagnostics"][-1].status[0].name == "gckpl: skeletons"
 
 
 def test_inputs_take_from_everybody_and_results_are_reliable(rig, peer, active):
@@ -133,7 +133,7 @@ def test_rubbish_is_counted_and_the_next_cloud_is_fine(rig, peer, active):
     for i, (bad, reason) in enumerate(malformed()):
         stamp = header(FIRST + i).stamp
         sensor.add_cloud(replace(bad, header=replace(bad.header, stamp=stamp)))
-        assert rig.until(lambda reason=reason: any(reason in key for key in _counts(reports))), reason
+        assert rig.until(lambda reason=reason: reason in str(_counts(reports))), reason
     assert len(sensor.scan(FIRST + 50).tracks) == 1
     assert rig.until(lambda: int(_counts(reports)["frames"]) == len(sensor.skeletons))
 
