@@ -8,13 +8,16 @@ TEST_READY := $(VENV)/.ready-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format tables params clean help
+.PHONY: demo test pytest lint format tables params clean help
 
 demo: $(DEMO_READY)  ## simulate a street, replay it, write a report with pictures to out/demo
 	$(BIN)/gckpl demo --out $(OUT)
 
-test: lint  ## lint, types, every test, coverage of the runtime
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --cov --cov-report term:skip-covered
+test: $(TEST_READY)  ## lint, types, every test, coverage of the runtime
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+pytest: $(TEST_READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal --cov --cov-report term:skip-covered
 
 lint: $(TEST_READY)  ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

@@ -156,7 +156,8 @@ def test_a_stopped_run_goes_on_at_the_same_numbers(
 ) -> None:
     """Stopped after three of seven steps, within a pool and within a round of the data."""
     monkeypatch.setattr(stage2, "POOL", 2)
-    labelled = pseudo_label(config(tmp_path, start), load_network(start), unlabelled(people))
+    if kind == "pairs":
+        labelled = pseudo_label(config(tmp_path, start), load_network(start), unlabelled(people))
 
     def made(name: str) -> Stage2 | Finetune | TemporalTraining:
         out, network = tmp_path / name, load_network(start)

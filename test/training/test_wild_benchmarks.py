@@ -1,6 +1,7 @@
 """The benchmarks of learning without labels, with little of everything: what they count, keep and mislead with."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,10 +84,12 @@ def test_measured_errors_are_centimetres_over_frames_with_points(mocap: Path) ->
     assert errors["mpjpe_cm"] == pytest.approx(5.0) and errors["pa_mpjpe_cm"] == pytest.approx(0.0, abs=0.01)
 
 
-@pytest.fixture
-def scans(mocap: Path, monkeypatch: pytest.MonkeyPatch) -> list[online_gain.Scan]:
-    monkeypatch.setattr(online_gain, "MINUTE", 40)
-    return online_gain.recording(mocap, seed=1, minutes=2)
+@pytest.fixture(scope="module")
+def scans(mocap: Path) -> Iterator[list[online_gain.Scan]]:
+    """Two minutes of four seconds, as long as anybody looks at them."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(online_gain, "MINUTE", 40)
+        yield online_gain.recording(mocap, seed=1, minutes=2)
 
 
 def test_a_recording_has_people_in_its_boxes(scans: list[online_gain.Scan]) -> None:
