@@ -18,7 +18,7 @@ QUICK = FitConfig(keypoint_steps=60, point_steps=16)
 @pytest.fixture(scope="module")
 def people() -> PersonBatch:
     crops = replace(CONFIG.crops, range_m=(4.0, 8.0))
-    return PasserSource(replace(CONFIG, crops=crops), 5).draw(8)
+    return PasserSource(replace(CONFIG, crops=crops), 5).draw(4)
 
 
 def fitted(people: PersonBatch, keypoints: torch.Tensor, config: FitConfig) -> torch.Tensor:
