@@ -144,14 +144,21 @@ class DetectConfig(_Section):
 
 
 class TrackConfig(_Section):
-    """Stable identities and smoothing over time."""
+    """Stable identities, filtered joints."""
 
     enabled: bool = Field(True, description="Off: every person of every frame is new.", json_schema_extra=FIXED)
     gate_m: float = Field(1.0, gt=0, le=5, description="A detection belongs to a track only within this distance.")
     confirm_hits: int = Field(2, ge=1, le=20, description="Detections before a new track counts as tracked.")
-    max_age_s: float = Field(0.6, ge=0, le=10, description="A track without detections is kept as lost this long.")
+    max_age_s: float = Field(0.6, ge=0, le=10, description="A track without detections is reported as lost this long.")
+    memory_s: float = Field(
+        3.0, ge=0, le=60, description="Whoever comes back within this time has the same id, by place, speed and build."
+    )
     smoothing: float = Field(
-        0.5, ge=0, lt=1, description="Weight of the past of 0.1 s ago in each keypoint's filter; 0: no smoothing."
+        0.5,
+        ge=0,
+        lt=1,
+        description="Trust in each joint's motion against what a single cloud shows; 0: only that; 0.5: as confidence "
+        "tells.",
     )
     frame: str = Field(
         "",

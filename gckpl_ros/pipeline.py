@@ -14,6 +14,7 @@ from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
 from gckpl_ros.reasons import UNSURE
+from gckpl_ros.skeleton import BACKGROUND, MIRROR
 from gckpl_ros.track import NoTracker, Tracker
 from gckpl_ros.types import Frame, Parts, Sample
 
@@ -52,7 +53,7 @@ class Pipeline:
         tracks = self._tracker(boxes[kept[sure]], estimate.skeletons[sure], cloud.stamp_ns, T_fixed_cloud)
         watch.lap("track")
         dropped |= {} if sure.all() else {UNSURE: int((~sure).sum())}
-        parts = _parts(crops, estimate.parts, sure) if "parts" in wanted else None
+        parts = _parts(crops, estimate.parts, sure, self._tracker.exchanged) if "parts" in wanted else None
         people = crops if sure.all() else crops.rows(sure)
         return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
 
@@ -92,8 +93,18 @@ class _Stopwatch:
         self._last_ns = now_ns
 
 
-def _parts(crops: PersonBatch, probability: Float32[np.ndarray, "b n 15"], sure: Bool[np.ndarray, " b"]) -> Parts:
-    """Parts of all points of the sure; ``person`` is the row in Frame.tracks (trackers keep the order)."""
+def _parts(
+    crops: PersonBatch,
+    probability: Float32[np.ndarray, "b n 15"],
+    sure: Bool[np.ndarray, " b"],
+    exchanged: Bool[np.ndarray, " s"],
+) -> Parts:
+    """Parts of all points of the sure, left and right as in their skeletons.
+
+    ``person`` is the row in Frame.tracks (trackers keep the order).
+    """
     mask = crops.mask.numpy() & sure[:, None]
     person = (np.cumsum(sure) - 1)[np.nonzero(mask)[0]]
-    return Parts(crops.required("index").numpy()[mask], person, probability[mask])
+    probability = probability[mask]
+    probability[exchanged[person]] = probability[exchanged[person]][:, [*MIRROR, BACKGROUND]]
+    return Parts(crops.required("index").numpy()[mask], person, probability)

@@ -1,76 +1,74 @@
 """Constant-velocity Kalman filter of many points at once; the three axes share one covariance (isotropic noise)."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
-MEASUREMENT_STD_M = 0.1
-ACCELERATION_STD_MPS2 = 3.0
-INITIAL_SPEED_STD_MPS = 1.5
-UNKNOWN_STD_M = 1e3
+UNKNOWN_STD_M: Final = 1e3
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """How each of k points moves: its velocity fades with ``fades_s`` and is pushed by noise ``agility`` (m^2/s^3).
+
+    ``speed_mps``: standard deviation of the velocity before the first measurement. A measurement further off than
+    ``gate`` (squared, in variances) counts as noisier than it says.
+    """
+
+    agility: Float64[np.ndarray, " k"]
+    fades_s: Float64[np.ndarray, " k"]
+    speed_mps: Float64[np.ndarray, " k"]
+    gate: Float64[np.ndarray, " k"]
 
 
 @dataclass(frozen=True)
 class Motion:
     """``state``: rows position (m) and velocity (m/s); ``covariance``: of these two, the same on every axis."""
 
-    state: Float64[np.ndarray, "n 2 3"]
-    covariance: Float64[np.ndarray, "n 2 2"]
-
-    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Motion":
-        """Motions chosen by an index array, a mask or a slice."""
-        return Motion(self.state[index], self.covariance[index])
+    state: Float64[np.ndarray, "n k 2 3"]
+    covariance: Float64[np.ndarray, "n k 2 2"]
 
     @property
-    def positions(self) -> Float64[np.ndarray, "n 3"]:
-        """Centres, metres."""
-        return self.state[:, 0]
+    def positions(self) -> Float64[np.ndarray, "n k 3"]:
+        """Metres."""
+        return self.state[:, :, 0]
 
     @property
-    def velocities(self) -> Float64[np.ndarray, "n 3"]:
+    def velocities(self) -> Float64[np.ndarray, "n k 3"]:
         """Metres per second."""
-        return self.state[:, 1]
+        return self.state[:, :, 1]
+
+    @property
+    def variances(self) -> Float64[np.ndarray, "n k"]:
+        """Of the positions on each axis, m^2."""
+        return self.covariance[:, :, 0, 0]
 
     @staticmethod
-    def unknown(positions: Float64[np.ndarray, "n 3"]) -> "Motion":
-        """Before the first measurement: anywhere, at rest give or take a running person's speed."""
-        covariance = np.diag([UNKNOWN_STD_M**2, INITIAL_SPEED_STD_MPS**2])
-        state = np.stack((positions, np.zeros_like(positions)), axis=1)
-        return Motion(state, np.tile(covariance, (len(positions), 1, 1)))
+    def unknown(people: int, dynamics: Dynamics) -> "Motion":
+        """Before the first measurement: anywhere, at rest give or take the dynamics' speed."""
+        points = len(dynamics.agility)
+        covariance = np.zeros((people, points, 2, 2))
+        covariance[:, :, 0, 0], covariance[:, :, 1, 1] = UNKNOWN_STD_M**2, dynamics.speed_mps**2
+        return Motion(np.zeros((people, points, 2, 3)), covariance)
 
-    def predict(self, dt_s: float) -> "Motion":
-        """Move on by ``dt_s``; a random constant acceleration adds the noise."""
-        step = np.array([[1.0, dt_s], [0.0, 1.0]])
-        gain = np.array([dt_s**2 / 2, dt_s]) * ACCELERATION_STD_MPS2
-        return Motion(step @ self.state, step @ self.covariance @ step.T + np.outer(gain, gain))
+    def predict(self, dt_s: float, dynamics: Dynamics) -> "Motion":
+        """Move on by ``dt_s``: exact for velocities that fade (Ornstein-Uhlenbeck), so the same at any rate."""
+        fades_s, kept = dynamics.fades_s, np.exp(-dt_s / dynamics.fades_s)
+        way_s = fades_s * (1 - kept)
+        spread_s = fades_s / 2 * (1 - kept**2)
+        noise = np.array([[fades_s**2 * (dt_s - 2 * way_s + spread_s), way_s**2 / 2], [way_s**2 / 2, spread_s]])
+        step = np.array([[np.ones_like(kept), way_s], [np.zeros_like(kept), kept]]).transpose(2, 0, 1)
+        pushed = (dynamics.agility * noise).transpose(2, 0, 1)
+        return Motion(step @ self.state, step @ self.covariance @ step.mT + pushed)
 
-    def update(self, positions: Float64[np.ndarray, "n 3"]) -> "Motion":
-        """Take in measured positions."""
-        gain = self.covariance[:, :, 0] / (self.covariance[:, :1, 0] + MEASUREMENT_STD_M**2)
-        state = self.state + gain[:, :, None] * (positions - self.positions)[:, None, :]
-        return Motion(state, self.covariance - gain[:, :, None] * self.covariance[:, :1, :])
-
-
-# Smooth keypoints over time: an exponential filter that moves along with the person and trusts by confidence.
-
-AGILE_M = 0.15  # a keypoint this far from where it was expected has moved: the past counts half
-
-
-def smooth(
-    keypoints: Float32[np.ndarray, "b 14 3"],
-    confidence: Float32[np.ndarray, "b 14"],
-    expected: Float32[np.ndarray, "b 14 3"],
-    trust: Float32[np.ndarray, "b 14"],
-    smoothing: float,
-) -> tuple[Float32[np.ndarray, "b 14 3"], Float32[np.ndarray, "b 14"]]:
-    """Filtered keypoints and their new trust; exactly the input when ``smoothing`` is 0.
-
-    Every keypoint is a mean of where the past expects it and where it is seen, weighted by gathered and by new
-    confidence. As in the one-euro filter (CHI 2012) the past counts less when the keypoint moves fast.
-    """
-    surprise = np.linalg.norm(keypoints - expected, axis=2) / AGILE_M
-    past = np.float32(smoothing) * trust / (1 + surprise**2)
-    present = np.float32(1 - smoothing) * confidence
-    weight = past / np.maximum(past + present, np.finfo(np.float32).tiny)
-    return keypoints + weight[..., None] * (expected - keypoints), past + present
+    def update(
+        self, positions: Float64[np.ndarray, "n k 3"], variances: Float64[np.ndarray, "n k"], dynamics: Dynamics
+    ) -> "Motion":
+        """Take in measured positions (m) with their variances on each axis (m^2)."""
+        surprise = positions - self.positions
+        beyond = (surprise**2).sum(axis=2) / (dynamics.gate * (self.variances + variances))
+        gain = self.covariance[..., 0] / (self.variances + variances * np.maximum(beyond, 1))[..., None]
+        state = self.state + gain[..., None] * surprise[:, :, None]
+        return Motion(state, self.covariance - gain[..., None] * self.covariance[:, :, :1])

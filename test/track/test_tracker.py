@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from people import STANDING
 
 from gckpl_ros.config import TrackConfig
+from gckpl_ros.skeleton import INDEX, MIRROR
 from gckpl_ros.track import NoTracker, Tracker
 from gckpl_ros.types import Boxes, Skeletons, TrackState
 
 EYE = np.eye(4)
 FRAME_NS = 100_000_000
-OFFSETS = np.random.default_rng(0).uniform(-0.5, 0.5, (14, 3))
+OFFSETS = STANDING @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # looks along y
 
 
 def people(*centers, confidence=0.8):
@@ -56,9 +58,39 @@ def test_occlusion_of_half_a_second_keeps_the_id_and_carries_box_and_skeleton_al
 
 
 def test_after_too_long_the_track_ends_and_its_id_is_not_used_again():
-    out = follow(Tracker(TrackConfig(max_age_s=0.5)), [[walk(0)]] * 5 + [[]] * 8 + [[walk(0)]] * 2)
+    config = TrackConfig(max_age_s=0.5, memory_s=0.7)
+    out = follow(Tracker(config), [[walk(0)]] * 5 + [[]] * 8 + [[walk(0)]] * 2)
     assert [len(t) for t in out[5:13]] == [1, 1, 1, 1, 1, 0, 0, 0]
     assert list(out[-1].ids) == [1]
+
+
+@pytest.mark.parametrize("hertz", [5, 10, 20])
+def test_two_seconds_out_of_sight_keep_the_id_and_nothing_is_invented_meanwhile(hertz):
+    """Somebody walks on behind a wall at 1.4 m/s: reported as lost for 0.6 s, remembered for longer."""
+    tracker = Tracker(TrackConfig())
+    seen = lambda s: s < 2 or s >= 4  # noqa: E731
+    out = []
+    for i in range(5 * hertz):
+        boxes, skeletons = people(*([(5, 1.4 * i / hertz, 0)] if seen(i / hertz) else []))
+        out.append(tracker(boxes, skeletons, round(i * 1e9 / hertz), EYE))
+    assert {int(id) for t in out for id in t.ids} == {0}
+    assert out[-1].states[0] == TrackState.TRACKED
+    assert sum(len(t) for t in out[2 * hertz : 4 * hertz]) == pytest.approx(0.6 * hertz, abs=1)
+
+
+def test_who_comes_back_is_known_by_the_size_of_the_body():
+    """Where somebody tall was lost a child comes out: a stranger."""
+
+    def of_size(size, place):
+        boxes, skeletons = people(place)
+        keypoints = (np.float32(place) + size * OFFSETS[None]).astype(np.float32)
+        return boxes, Skeletons(keypoints, skeletons.confidence, skeletons.visibility)
+
+    tracker = Tracker(TrackConfig())
+    for i in range(10):
+        tracker(*of_size(1.0, (5, 0, 0)), i * FRAME_NS, EYE)
+    assert list(tracker(*of_size(0.65, (5, 0.4, 0)), 25 * FRAME_NS, EYE).ids) == [1]
+    assert tracker(*of_size(1.02, (5, 0.4, 0)), 26 * FRAME_NS, EYE).ids[0] == 0
 
 
 def test_unconfirmed_people_are_not_carried_on():
@@ -89,7 +121,7 @@ def test_nobody_is_matched_beyond_the_gate():
     assert list(out[1].ids) == [1]
 
 
-@pytest.mark.parametrize("stamp_ns", [10 * FRAME_NS, 30 * FRAME_NS])
+@pytest.mark.parametrize("stamp_ns", [10 * FRAME_NS, 60 * FRAME_NS])
 def test_time_that_jumps_back_or_far_ahead_starts_anew(stamp_ns):
     tracker = Tracker(TrackConfig())
     for i in range(3):
@@ -119,7 +151,7 @@ def test_without_smoothing_the_output_is_the_input_bit_for_bit(seed):
         np.testing.assert_array_equal(out.boxes.centers[:3], boxes.centers)
 
 
-def test_smoothing_halves_the_noise_of_a_person_who_stands_still():
+def test_smoothing_takes_a_third_of_the_noise_of_a_person_who_stands_still():
     rng = np.random.default_rng(2)
     tracker = Tracker(TrackConfig(smoothing=0.7))
     raw, smooth = [], []
@@ -129,21 +161,68 @@ def test_smoothing_halves_the_noise_of_a_person_who_stands_still():
         out = tracker(boxes, Skeletons(noisy, skeletons.confidence, skeletons.visibility), i * FRAME_NS, EYE)
         raw.append(noisy - skeletons.keypoints)
         smooth.append(out.skeletons.keypoints - skeletons.keypoints)
-    assert np.std(smooth[10:]) < 0.6 * np.std(raw[10:])
+    assert np.std(smooth[10:]) < 0.68 * np.std(raw[10:])
 
 
-def test_a_keypoint_without_confidence_follows_its_past():
+def test_a_keypoint_without_confidence_moves_less_than_one_that_is_sure():
+    def off_by(confidence):
+        tracker = Tracker(TrackConfig())
+        truth = people((4, 1, 0))[1].keypoints
+        for i in range(10):
+            tracker(*people((4, 1, 0)), stamp_ns=i * FRAME_NS, T_fixed_cloud=EYE)
+        boxes, skeletons = people((4, 1, 0))
+        sure, wrong = skeletons.confidence.copy(), skeletons.keypoints.copy()
+        sure[0, INDEX["left_wrist"]] = confidence
+        wrong[0, INDEX["left_wrist"]] += 0.2
+        out = tracker(boxes, Skeletons(wrong, sure, sure), 10 * FRAME_NS, EYE)
+        return np.linalg.norm(out.skeletons.keypoints - truth, axis=2)[0, INDEX["left_wrist"]]
+
+    assert off_by(0.0) < 0.5 * off_by(0.95)
+
+
+def walking(i, mirrored=False, confidence=0.5, speed=1.4):
+    boxes, skeletons = people(walk(i, speed), confidence=confidence)
+    keypoints = skeletons.keypoints[:, MIRROR] if mirrored else skeletons.keypoints
+    return boxes, Skeletons(keypoints, skeletons.confidence, skeletons.visibility)
+
+
+def test_left_and_right_exchanged_for_a_frame_are_put_right():
     tracker = Tracker(TrackConfig())
-    truth = people((4, 1, 0))[1].keypoints
-    for i in range(10):
-        tracker(*people((4, 1, 0)), stamp_ns=i * FRAME_NS, T_fixed_cloud=EYE)
+    for i in range(20):
+        out = tracker(*walking(i, mirrored=i in (8, 14)), i * FRAME_NS, EYE)
+        assert list(tracker.exchanged) == [i in (8, 14)]
+        np.testing.assert_allclose(out.skeletons.keypoints[0], walk(i) + OFFSETS, atol=0.05)
+
+
+def test_the_way_somebody_walks_tells_which_side_is_left_though_it_began_wrong():
+    tracker = Tracker(TrackConfig())
+    for i in range(12):
+        out = tracker(*walking(i, mirrored=i < 4), i * FRAME_NS, EYE)
+    np.testing.assert_allclose(out.skeletons.keypoints[0], walk(11) + OFFSETS, atol=0.05)
+
+
+def test_a_network_that_is_sure_is_believed_when_somebody_walks_backwards():
+    tracker = Tracker(TrackConfig())
+    for i in range(12):
+        out = tracker(*walking(i, mirrored=True, confidence=0.9), i * FRAME_NS, EYE)
+    assert not tracker.exchanged.any()
+    np.testing.assert_allclose(out.skeletons.keypoints[0], walk(11) + OFFSETS[list(MIRROR)], atol=0.05)
+
+
+def test_bones_keep_their_length_when_a_joint_jumps():
+    def length(keypoints):
+        return np.linalg.norm(keypoints[0, INDEX["left_wrist"]] - keypoints[0, INDEX["left_elbow"]])
+
+    tracker = Tracker(TrackConfig())
     boxes, skeletons = people((4, 1, 0))
-    doubtful = skeletons.confidence.copy()
-    doubtful[0, 3] = 0
-    wrong = skeletons.keypoints.copy()
-    wrong[0, 3] += 0.2
-    out = tracker(boxes, Skeletons(wrong, doubtful, doubtful), 10 * FRAME_NS, EYE)
-    np.testing.assert_allclose(out.skeletons.keypoints, truth, atol=1e-3)
+    for i in range(10):
+        tracker(boxes, skeletons, i * FRAME_NS, EYE)
+    away = skeletons.keypoints.copy()
+    way = away[0, INDEX["left_wrist"]] - away[0, INDEX["left_elbow"]]
+    away[0, INDEX["left_wrist"]] += 0.6 * way
+    out = tracker(boxes, Skeletons(away, skeletons.confidence, skeletons.visibility), 10 * FRAME_NS, EYE)
+    true = length(skeletons.keypoints)
+    assert abs(length(out.skeletons.keypoints) - true) < 0.4 * abs(length(away) - true)
 
 
 def test_a_moving_sensor_sees_the_same_tracks():
@@ -179,14 +258,13 @@ def test_without_a_tracker_everybody_is_always_new():
 
 
 @pytest.mark.parametrize("hertz", [5, 10, 20])
-def test_smoothing_forgets_as_fast_at_any_rate(hertz):
-    """Of somebody who stands, one look is 3 cm off: 0.4 s later as much of it is left, whatever the rate."""
-    tracker = Tracker(TrackConfig(smoothing=0.5))
-    off = [tracker(*people((5, 0, 0)), stamp_ns=round(i * 1e9 / hertz), T_fixed_cloud=EYE) for i in range(2 * hertz)]
-    boxes, skeletons = people((5, 0, 0))
-    trust = tracker._people.trust.copy()
-    tracker._people.keypoints[:] += np.array([0.03, 0, 0])  # what is remembered is wrong by that much
-    for i in range(2 * hertz, 2 * hertz + round(0.4 * hertz)):
-        last = tracker(boxes, skeletons, stamp_ns=round(i * 1e9 / hertz), T_fixed_cloud=EYE)
-    left = (last.skeletons.keypoints - off[-1].skeletons.keypoints)[0, :, 0].mean() / 0.03
-    assert left == pytest.approx(0.5**4, abs=0.01) and (trust > 0.7).all()
+def test_a_swinging_wrist_is_followed_without_lag_at_any_rate(hertz):
+    """A wrist swings by 0.2 m once a second: told within 4 cm of where it is, and no later than it is seen."""
+    tracker, wrist = Tracker(TrackConfig()), INDEX["left_wrist"]
+    errors = []
+    for i in range(4 * hertz):
+        boxes, skeletons = people((5, 0, 0), confidence=0.8)
+        skeletons.keypoints[0, wrist, 1] += 0.2 * np.sin(2 * np.pi * i / hertz)
+        out = tracker(boxes, skeletons, round(i * 1e9 / hertz), EYE)
+        errors.append(np.linalg.norm(out.skeletons.keypoints[0, wrist] - skeletons.keypoints[0, wrist]))
+    assert np.sqrt(np.mean(np.square(errors[hertz:]))) < 0.04
