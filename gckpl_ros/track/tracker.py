@@ -76,7 +76,7 @@ def _each(make: Callable[..., np.ndarray], *values: Any) -> Any:
 # Which detection belongs to which track: the one-to-one assignment that is likeliest, strangers among it.
 
 _STRANGERS_PER_M2: Final = 0.02  # who is found and belongs to nobody: so many on each square metre of a cloud
-_LOOSE_STD_M: Final = 0.2  # of a detection's place, where it is not the filter that asks
+_LOOSE_STD_M: Final = 0.1  # of a detection's place, where it is not the filter that asks
 _TAILS: Final = 4.0  # degrees of freedom of Student's distribution: people start, stop and are half hidden
 _REACH_MPS: Final = 1.0  # who is out of sight may go so much further than is thought
 _SAME_BUILD, _OTHER_BUILD = 0.06, 0.16  # spread of the logarithm of two looks' size: of one person, of two
