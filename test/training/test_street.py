@@ -14,11 +14,11 @@ from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.skeleton import BACKGROUND, INDEX
-from gckpl_training.scene.meshes import Meshes
+from gckpl_training.scene.meshes import Meshes, box, car
 from gckpl_training.street import NOBODY, Scan, Street, recording
 from gckpl_training.street.people import STEP_S, advance
 from gckpl_training.street.street import sensor_pose
-from gckpl_training.street.terrain import Ground, box, car, tree
+from gckpl_training.street.terrain import Ground, tree
 
 SECONDS = 0.5
 SKIN = len(load_body().parts)

@@ -9,37 +9,31 @@ no table knows; one in five people is nearer than 3 m. Shard n is the same whoev
 order of the runtime's thinning, so that the first points of a crop are the crop thinned.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import numpy as np
-import roma
 import torch
 import tyro
 from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch
-from gckpl_ros.body.angles import turn
-from gckpl_ros.body.kinematics import JOINT, mirror_pose
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.registry import NetworkConfig
 from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.files import atomic_write
-from gckpl_ros.geometry import facing, turned
-from gckpl_ros.skeleton import BACKGROUND, INDEX, MIRROR
+from gckpl_ros.skeleton import BACKGROUND, MIRROR
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
-from gckpl_training.lidar import sensor
-from gckpl_training.lidar.sensors import Sensor
 from gckpl_training.motion.files import read_mocap
-from gckpl_training.motion.library import MotionLibrary, sample_poses
+from gckpl_training.motion.library import MotionLibrary
 from gckpl_training.scene.surroundings import Surroundings
 from gckpl_training.simulate.maker import CropConfig
 from gckpl_training.simulate.people import CropSource
+from gckpl_training.simulate.varied import VariedPoses, varied_sensor
 
 SHARD: Final = 8192
 SEED: Final = 777_000
@@ -49,12 +43,7 @@ POINT_M: Final = 1 / 2000
 THINNED: Final = (96, 192)
 """A crop is thinned to a number of points between these, as the runtime thins (``crop.max_points``)."""
 MIRRORED_PARTS: Final = torch.tensor([*MIRROR, BACKGROUND])
-CLUSTERS, EVENNESS = 200, 0.6
-CAPTURED, ARMS_EXCHANGED, LYING, NEAR, NAMED_SENSOR = 0.65, 0.2, 0.05, 0.2, 0.55
-ARMS: Final = [
-    place for name, place in JOINT.items() if name.split("_")[-1] in ("collar", "shoulder", "elbow", "wrist")
-]
-SENSORS: Final = ("waymo_top", "spinner64", "spinner16", "os1_128")
+NEAR: Final = 0.2
 CROPS: Final = CropConfig(
     max_points=256,
     jitter_m=0.03,
@@ -96,8 +85,8 @@ class Source(CropSource):
 
     def __init__(self, mocap: tuple[Path, ...]) -> None:
         super().__init__(CROPS, 0, torch.device("cpu"), "train")
-        self.library = MotionLibrary([clip for file in mocap for clip in read_mocap(file, "train")])
-        self.weights = self._weights()
+        library = MotionLibrary([clip for file in mocap for clip in read_mocap(file, "train")])
+        self.varied = VariedPoses(library, self.body)
 
     def shard(self, index: int) -> PersonBatch:
         """The crops of one shard."""
@@ -105,7 +94,7 @@ class Source(CropSource):
         difficulty = min(1.0, index / EASY_SHARDS)
         parts: list[PersonBatch] = []
         while sum(map(len, parts)) < SHARD:
-            model, near = self._model(), self._uniform(0, 1) < NEAR
+            model, near = varied_sensor(self.generator), self._uniform(0, 1) < NEAR
             config = replace(CROPS.eased(difficulty), range_m=(3.0, 9.0 + 21.0 * difficulty * (difficulty >= 0.3)))
             parts += self.scan_people(256, model, replace(config, range_m=(0.7, 3.0)) if near else config)
         found = PersonBatch.join(parts)
@@ -113,70 +102,10 @@ class Source(CropSource):
 
     def poses(self, n: int) -> Float[Tensor, "n 22 3 3"]:
         """Captured poses evenly over their clusters, procedural ones, others' arms, people who lie; any heading."""
-        assert self.library is not None
-        rows = torch.multinomial(self.weights, int(CAPTURED * n), replacement=True, generator=self.generator)
-        pose = torch.cat([self.library.poses[rows], sample_poses(n - len(rows), self.generator)])
-        pose = pose[torch.randperm(n, generator=self.generator)]
-        exchanged = pose.clone()
-        exchanged[:, ARMS] = pose[torch.randperm(n, generator=self.generator)][:, ARMS]
-        pose = torch.where(self._some(n, ARMS_EXCHANGED), exchanged, pose)
-        side = torch.where(self.rand(n) < 0.5, 1.0, -1.0) * math.pi / 2 + 0.25 * torch.randn(
-            n, generator=self.generator
-        )
-        axis = torch.nn.functional.one_hot((self.rand(n) < 0.5).long(), 3)
-        lying = roma.rotvec_to_rotmat(axis * side[:, None])[:, None] @ pose[:, :1]
-        pose = torch.cat([torch.where(self._some(n, LYING), lying, pose[:, :1]), pose[:, 1:]], 1)
-        pose = torch.where(self._some(n, 0.5), mirror_pose(pose), pose)
-        return turn(pose, 2 * math.pi * self.rand(n))
-
-    def _weights(self) -> Float[Tensor, " f"]:
-        """Of each captured frame: its cluster of heading-free keypoints counts with the power 1 - EVENNESS."""
-        assert self.library is not None
-        generator, poses = torch.Generator().manual_seed(5), self.library.poses
-        betas = self.body.sample_betas(1, generator) * 0
-        keypoints = []
-        for rows in torch.split(torch.arange(len(poses)), 2048):
-            posed = self.body(betas.expand(len(rows), -1), poses[rows], torch.zeros(len(rows), 3))
-            local = posed.keypoints - posed.joints[:, :1]
-            yaw = facing(local[:, INDEX["left_hip"]] - local[:, INDEX["right_hip"]])
-            keypoints.append(turned(local, -yaw).flatten(1))
-        every = torch.cat(keypoints)
-        centres = every[torch.randperm(len(every), generator=generator)[:CLUSTERS]]
-        for _ in range(15):
-            nearest = torch.cdist(every, centres).argmin(1)
-            counts = torch.bincount(nearest, minlength=CLUSTERS).clamp_min(1)
-            centres = torch.zeros_like(centres).index_add_(0, nearest, every) / counts[:, None]
-        return (counts ** (1 - EVENNESS) / counts)[nearest]
-
-    def _model(self) -> Sensor:
-        """A sensor of the table at some height, or one with beams of its own."""
-        if self._uniform(0, 1) < NAMED_SENSOR:
-            model = sensor(SENSORS[int(self._uniform(0, len(SENSORS)))])
-            return model if self._uniform(0, 1) < 0.5 else replace(model, mount_height_m=self._uniform(0.3, 2.5))
-        beams, narrow = int(2 ** self._uniform(4, 7)), self._uniform(0, 1) < 0.5
-        low = self._uniform(-28, -12) if narrow else self._uniform(-45, -10)
-        high = self._uniform(2, 18) if narrow else self._uniform(2, 45)
-        gaps = 1 + 0.5 * self.rand(beams - 1)
-        if self._uniform(0, 1) < 0.4:  # denser in the middle
-            at = torch.linspace(-1, 1, beams - 1) - self._uniform(-0.3, 0.3)
-            gaps = gaps * (0.4 + at.abs() ** 1.5 * self._uniform(0, 3))
-        edges = torch.cat([torch.zeros(1), gaps.cumsum(0)])
-        return Sensor(
-            name="random",
-            columns=int(2 ** self._uniform(9.7, 11.4)),
-            elevations_deg=tuple(float(edge) for edge in low + (high - low) * edges / edges[-1]),
-            range_sigma_m=self._uniform(0.005, 0.03),
-            min_range_m=0.3,
-            max_range_m=120.0,
-            drop_probability=self._uniform(0, 0.1),
-            mount_height_m=self._uniform(0.3, 2.5),
-        )
+        return self.varied.sample(n, self.generator)
 
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(self.rand(1))
-
-    def _some(self, n: int, share: float) -> Tensor:
-        return (self.rand(n) < share)[:, None, None, None]
 
 
 def simulate(settings: Simulate) -> None:

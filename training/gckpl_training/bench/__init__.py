@@ -7,7 +7,9 @@ from typing import Any, Final, Literal
 
 from gckpl_ros.errors import InputError
 
-Name = Literal["replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "adaptation", "live"]
+Name = Literal[
+    "replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "adaptation", "live", "detect"
+]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
 # rows and what goes beside them. Modules are imported only when they are needed: live needs Cyclone DDS.
@@ -21,6 +23,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "labelfree": "labelfree.labelfree_result",
     "adaptation": "adaptation.adaptation_result",
     "live": "live.live_rows",
+    "detect": "detect.detect_result",
 }
 
 
@@ -31,9 +34,16 @@ def measure(
     weights: str = "",
     external: bool = False,
     small: bool = False,
+    independent: Path | None = None,
+    real: Path | None = None,
+    scenes: Path | None = None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Rows of a benchmark, and what goes beside them; raises InputError without motions where it needs them."""
-    options = {"recording": recording, "mocap": mocap, "weights": weights, "external": external, "small": small}
+    options = {
+        "recording": recording, "mocap": mocap, "weights": weights, "external": external, "small": small,
+        "independent": independent, "real": real, "scenes": scenes, "pictures": pictures,
+    }  # fmt: skip
     module, _, function = BENCHMARKS[name].partition(".")
     benchmark = getattr(import_module(f"{__name__}.{module}"), function)
     takes = signature(benchmark).parameters

@@ -22,13 +22,19 @@ def main(
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
     small: Annotated[
-        bool, tyro.conf.arg(help="labelfree, adaptation: less of everything, to see that it runs")
+        bool, tyro.conf.arg(help="labelfree, adaptation, detect: less of everything, to see that it runs")
     ] = False,
+    independent: Annotated[Path | None, tyro.conf.arg(help="detect: folder of another simulator's streets")] = None,
+    real: Annotated[Path | None, tyro.conf.arg(help="detect: folder of labelled real frames")] = None,
+    scenes: Annotated[Path | None, tyro.conf.arg(help="detect: shards of test scenes; None: made here")] = None,
+    pictures: Annotated[
+        Path | None, tyro.conf.arg(help="detect: folder for pages of what was missed and invented")
+    ] = None,
 ) -> None:
     """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
 
-    measured = measure(name, recording, mocap, weights, external, small)
+    measured = measure(name, recording, mocap, weights, external, small, independent, real, scenes, pictures)
     title = "node" if external else name
     file = write(out / f"{title}.json", {"name": title, **circumstances(), **measured})
     for row in measured["rows"]:

@@ -1,5 +1,6 @@
 """Batches of meshes that share one topology; what is absent is collapsed to a point and can never return a beam."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from gckpl_ros.body.kinematics import JOINT
+from gckpl_ros.geometry import rotation_z
 from gckpl_ros.skeleton import BACKGROUND, INDEX
 
 # Frames that ride with a body: columns are forward, left, up.
@@ -104,3 +106,32 @@ def circle(points: int, device: torch.device | None = None) -> Float[Tensor, "n 
     """Unit vectors evenly round a circle."""
     angle = torch.arange(points, device=device) * (2 * torch.pi / points)
     return torch.stack([angle.cos(), angle.sin()], -1)
+
+
+def box(x: float, y: float, size: tuple[float, float, float], yaw_deg: float = 0.0, lift: float = 0.0) -> Meshes:
+    """An upright box (length, width, height in m) whose foot lies at (x, y, lift)."""
+    center = torch.tensor([[[x, y, lift + size[2] / 2]]])
+    frame = rotation_z(torch.tensor([[math.radians(yaw_deg)]]))
+    return background(boxes(center, frame, torch.tensor([[size]])), box_faces(1))
+
+
+def car(x: float, y: float, yaw_deg: float = 0.0, scale: float = 1.0) -> Meshes:
+    """A parked car: the side's outline with bonnet, windscreen, roof and boot, on four wheels."""
+    outline = torch.tensor(
+        [(2.1, 0.25), (2.15, 0.65), (1.1, 0.9), (0.45, 1.42), (-1.1, 1.45), (-1.75, 0.98), (-2.1, 0.92), (-2.15, 0.25)]
+    )
+    narrow = torch.tensor([0.85, 0.9, 0.85, 0.66, 0.66, 0.8, 0.85, 0.88])
+    sides = [torch.stack([outline[:, 0], side * narrow, outline[:, 1]], -1) for side in (1.0, -1.0)]
+    vertices = torch.cat(sides) * scale
+    hull = tube_faces(2, len(outline))
+    cap = torch.tensor([[0, i, i + 1] for i in range(1, len(outline) - 1)])
+    faces = torch.cat([hull, cap.flip(1), cap + len(outline)])
+    wheels = [
+        box(dx * scale, dy * scale, (0.62 * scale, 0.2 * scale, 0.5 * scale))
+        for dx in (1.35, -1.35)
+        for dy in (0.76, -0.76)
+    ]
+    whole = join(background(vertices[None], faces), *wheels)
+    frame = rotation_z(torch.tensor(math.radians(yaw_deg)))
+    turned = whole.vertices @ frame.T + torch.tensor([x, y, 0.0])
+    return background(turned, whole.faces)

@@ -2,9 +2,9 @@
 
 import torch
 
-from gckpl_training.scene.meshes import Meshes, join
+from gckpl_training.scene.meshes import Meshes, box, car, join
 from gckpl_training.street.people import Cue, Script
-from gckpl_training.street.terrain import box, car, tree, tube
+from gckpl_training.street.terrain import tree, tube
 
 # Row of houses on each side: (x, length, setback) in m.
 _NORTH = ((-14.0, 12.0, 0.0), (0.0, 14.0, 0.6), (14.0, 12.0, 0.0), (27.0, 12.0, 0.4), (40.0, 12.0, 0.0))

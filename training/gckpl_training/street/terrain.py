@@ -1,13 +1,10 @@
 """The street itself: rough ground, houses, poles, trees, parked cars, bins; static triangles in the odom frame."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gckpl_ros.geometry import rotation_z
-from gckpl_training.scene.meshes import Meshes, background, box_faces, boxes, circle, join, tube_faces
+from gckpl_training.scene.meshes import Meshes, background, circle, join, tube_faces
 from gckpl_training.scene.surroundings import grid_faces, grid_points
 
 LENGTH_M, HALF_WIDTH_M, CELLS = 80.0, 11.0, 40
@@ -30,41 +27,12 @@ class Ground:
         return torch.nn.functional.grid_sample(rows, at[None, None], align_corners=True, padding_mode="border")[0, 0, 0]
 
 
-def box(x: float, y: float, size: tuple[float, float, float], yaw_deg: float = 0.0, lift: float = 0.0) -> Meshes:
-    """An upright box (length, width, height in m) whose foot lies at (x, y, lift)."""
-    center = torch.tensor([[[x, y, lift + size[2] / 2]]])
-    frame = rotation_z(torch.tensor([[math.radians(yaw_deg)]]))
-    return background(boxes(center, frame, torch.tensor([[size]])), box_faces(1))
-
-
 def tube(x: float, y: float, profile: list[tuple[float, float]], points: int = 8) -> Meshes:
     """A body of revolution about the vertical at (x, y): (height, radius) from bottom to top."""
     ring = circle(points)
     rings = [torch.cat([radius * ring, torch.full((points, 1), height)], -1) for height, radius in profile]
     vertices = torch.cat(rings) + torch.tensor([x, y, 0.0])
     return background(vertices[None], tube_faces(len(profile), points))
-
-
-def car(x: float, y: float, yaw_deg: float = 0.0, scale: float = 1.0) -> Meshes:
-    """A parked car: the side's outline with bonnet, windscreen, roof and boot, on four wheels."""
-    outline = torch.tensor(
-        [(2.1, 0.25), (2.15, 0.65), (1.1, 0.9), (0.45, 1.42), (-1.1, 1.45), (-1.75, 0.98), (-2.1, 0.92), (-2.15, 0.25)]
-    )
-    narrow = torch.tensor([0.85, 0.9, 0.85, 0.66, 0.66, 0.8, 0.85, 0.88])
-    sides = [torch.stack([outline[:, 0], side * narrow, outline[:, 1]], -1) for side in (1.0, -1.0)]
-    vertices = torch.cat(sides) * scale
-    hull = tube_faces(2, len(outline))
-    cap = torch.tensor([[0, i, i + 1] for i in range(1, len(outline) - 1)])
-    faces = torch.cat([hull, cap.flip(1), cap + len(outline)])
-    wheels = [
-        box(dx * scale, dy * scale, (0.62 * scale, 0.2 * scale, 0.5 * scale))
-        for dx in (1.35, -1.35)
-        for dy in (0.76, -0.76)
-    ]
-    whole = join(background(vertices[None], faces), *wheels)
-    frame = rotation_z(torch.tensor(math.radians(yaw_deg)))
-    turned = whole.vertices @ frame.T + torch.tensor([x, y, 0.0])
-    return background(turned, whole.faces)
 
 
 def tree(x: float, y: float, generator: torch.Generator) -> Meshes:
