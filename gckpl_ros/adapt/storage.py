@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, fingerprint, load_network, save_network, shipped_weights
+from gckpl_ros.estimate.checkpoint import ADAPTED_FROM, fingerprint, load_network, save_network, weights_file
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.files import write_file
 
@@ -64,7 +64,7 @@ class Storage:
 
     def __init__(self, loaded: KeypointNetwork, weights: str) -> None:
         self._origin, self._config = fingerprint(loaded), loaded.config
-        self._source = Path(weights) if weights else shipped_weights()
+        self._source = Path(loaded.origin.path) if loaded.origin.path else weights_file(weights)
         self._commit = loaded.origin.metadata.get("commit", "unknown")
 
     def save_weights(self, path: Path, network: KeypointNetwork, progress: Progress) -> None:

@@ -21,6 +21,8 @@ from gckpl_ros.skeleton import KEYPOINTS
 FORMAT: Final = "gckpl-1"
 ADAPTED_FROM: Final = "adapted_from"
 """Where a robot learnt from a network, the fingerprint of that one stands here."""
+SHIPPED: Final[Mapping[str, str]] = {"small": "stage1.safetensors", "base": "base.safetensors"}
+"""The networks that ship, by size."""
 _FIRST: Final = "tokens"
 """The architecture of weights from before they carried a key."""
 
@@ -82,17 +84,18 @@ def save_network(path: Path, network: KeypointNetwork, provenance: Mapping[str, 
 
 
 def load_network(path: str | Path = "", device: str = "cpu") -> KeypointNetwork:
-    """Read a network in evaluation mode; an empty path reads the one that ships. Raises InputError."""
-    weights = Weights.read(Path(path) if path else shipped_weights())
+    """Read a network in evaluation mode: a file, or one that ships (see ``weights_file``). Raises InputError."""
+    weights = Weights.read(weights_file(path, device))
     network = _described(weights)
     weights.fill(network)
     network.origin = Origin(str(weights.path), weights.metadata)
     return network.to(device).eval()
 
 
-def shipped_weights() -> Path:
-    """The network that ships with the package."""
-    return Path(str(files("gckpl_ros.weights") / "stage1.safetensors"))
+def weights_file(weights: str | Path = "", device: str = "cpu") -> Path:
+    """A file, or one that ships by its name; empty: the base network on a GPU, the small one elsewhere."""
+    name = str(weights) or ("base" if device.startswith("cuda") else "small")
+    return Path(str(files("gckpl_ros.weights") / SHIPPED[name])) if name in SHIPPED else Path(weights)
 
 
 def _described(weights: Weights) -> KeypointNetwork:

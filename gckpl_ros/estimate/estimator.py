@@ -49,7 +49,7 @@ class Estimator:
         if device.type == "cpu":
             _multiply_fast()
             _keep_memory()
-        return Estimator(load_network(config.weights), device)
+        return Estimator(load_network(config.weights, str(device)), device)
 
     @torch.inference_mode()
     def __call__(self, crops: PersonBatch) -> Estimate:

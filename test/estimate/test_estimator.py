@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import EstimateConfig
 from gckpl_ros.errors import InputError
-from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
+from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network, weights_file
 from gckpl_ros.estimate.estimator import Estimator, choose_device
 from gckpl_ros.estimate.registry import ARCHITECTURES, architecture, build
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
@@ -178,3 +178,11 @@ def test_devices() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(InputError, match="cannot be used"):
         choose_device("abacus")
+
+
+def test_networks_that_ship_are_known_by_name_and_a_gpu_takes_the_larger(tmp_path):
+    small, base = load_network("small"), load_network("base")
+    assert fingerprint(small) == fingerprint(load_network()) != fingerprint(base)
+    assert sum(p.numel() for p in base.parameters()) > 3 * sum(p.numel() for p in small.parameters())
+    assert weights_file(device="cuda:1") == weights_file("base") != weights_file(device="cpu") == weights_file("small")
+    assert weights_file(tmp_path / "base", "cuda") == tmp_path / "base"
