@@ -48,6 +48,11 @@ def test_a_box_and_a_rod_have_their_volumes() -> None:
     assert volume(solids.lathe((0, 0.5), (2, 0.5), points=64)) == pytest.approx(np.pi * 0.5, rel=0.01)
 
 
+def test_lumps_never_turn_inside_out() -> None:
+    lump = solids.lumpy(solids.lathe((0, 0.5), (2, 0.5), points=64), 1.0, np.random.default_rng(0))
+    assert np.isfinite(lump.vertices).all() and (lump.vertices[:, 2] >= 0).all()
+
+
 def test_heights_are_those_of_the_grounds_triangles() -> None:
     rng = np.random.default_rng(3)
     for _ in range(3):

@@ -102,7 +102,7 @@ def shell(*profile: Row, points: int = 8) -> Solid:
 
 def lumpy(solid: Solid, sigma: float, rng: Draw) -> Solid:
     """Each vertex nearer to or farther from the axis by a random share."""
-    factor = 1 + sigma * rng.standard_normal((len(solid.vertices), 1))
+    factor = np.maximum(1 + sigma * rng.standard_normal((len(solid.vertices), 1)), 0.01)
     return Solid((solid.vertices * np.hstack([factor, factor, factor**0.3])).astype(np.float32), solid.faces)
 
 
