@@ -52,7 +52,8 @@ def test_only_marked_places_are_written_anew(tmp_path: Path) -> None:
         ("parameters", "| `crop.margin_m` | `0.15` | [0, 1] | yes | Enlarge every box by this much on each side. |"),
         (
             "parameters",
-            '| `estimate.weights` | `""` |  |  | Weights file (.safetensors); empty: the network that ships. |',
+            '| `estimate.weights` | `""` |  |  | small, base (more accurate, 2.7 times the work), '
+            "or a file (.safetensors); empty: base on a GPU, small on a CPU. |",
         ),
         ("parameters", "| `output.body_frames` | `true` |  | yes | TF frame body_\\<id> of each person (REP-155). |"),
         ("services", "| `~/reset_tracks` | std_srvs/srv/Trigger | forget everybody; ids are not used again |"),
