@@ -84,7 +84,7 @@ def test_who_looks_like_one_held_out_is_not_learnt_from():
 @pytest.mark.parametrize("most_mb", [1.0, 0.1])
 def test_memory_stays_bounded(most_mb):
     buffer = Buffer(most_mb)
-    for i in range(1000):
+    for i in range(400):
         buffer.add(example(person=i))
         assert buffer.nbytes <= most_mb * 1e6 or len(buffer) == 0
     size = example().nbytes
