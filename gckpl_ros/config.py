@@ -123,9 +123,29 @@ class EstimateConfig(_Section):
 
 
 class DetectConfig(_Section):
-    """People in a cloud when no detector is given: ground removal, clusters, gates of size and height."""
+    """People in a cloud when no detector is given; what follows ground_cell_m up to confirm_s is of ``shape`` alone."""
 
     enabled: bool = Field(True, description="Find people where no detections arrive.")
+    method: Literal["learned", "shape"] = Field(
+        "learned",
+        description="learned: a network finds people in any posture. shape: heads on shoulders and what travels, "
+        "without a network.",
+        json_schema_extra=FIXED,
+    )
+    weights: str = Field(
+        "",
+        description="Person detector (.safetensors, of `gckpl train person`); empty: the one that ships.",
+        json_schema_extra=FIXED,
+    )
+    score: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Probability from which on somebody is reported; who is less sure is once looks add up to it.",
+    )
+    min_confidence: float = Field(
+        0.1, ge=0, le=1, description="A found person whose keypoints are less sure than this, in the mean, is dropped."
+    )
     max_range_m: float = Field(25.0, gt=1, le=200, description="Look for people up to this range.")
     ground_cell_m: float = Field(1.0, ge=0.2, le=5, description="Grid cell of the ground height map.")
     ground_clearance_m: float = Field(0.15, ge=0.02, le=0.5, description="Points lower than this are ground.")
@@ -140,9 +160,6 @@ class DetectConfig(_Section):
     )
     confirm_s: float = Field(
         0.5, gt=0, le=10, description="One that stands still: once it looked human for this much longer than not."
-    )
-    min_confidence: float = Field(
-        0.4, ge=0, le=1, description="A found person whose keypoints are less sure than this, in the mean, is dropped."
     )
 
 

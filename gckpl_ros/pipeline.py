@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
-from gckpl_ros.detect import Detector, NoDetector
+from gckpl_ros.detect import detector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.people.crop import crop
@@ -26,7 +26,7 @@ class Pipeline:
         """Load the network; raises InputError when its weights cannot be used."""
         self._config = config
         self._estimator = Estimator.load(config.estimate)
-        self._detector = _detector(config)
+        self._detector = detector(config.detect)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
 
     @property
@@ -67,7 +67,7 @@ class Pipeline:
     def configure(self, config: Config) -> None:
         """Take over other values between two clouds; people and their ids stay, and so does all that is FIXED."""
         if config.detect.enabled != self._config.detect.enabled:
-            self._detector = _detector(config)
+            self._detector = detector(config.detect)
         self._detector.configure(config.detect)
         self._tracker.configure(config.track)
         self._config = config
@@ -76,10 +76,6 @@ class Pipeline:
         """Forget everybody, as before the first cloud; ids are not used again."""
         self._detector.reset()
         self._tracker.reset()
-
-
-def _detector(config: Config) -> Detector | NoDetector:
-    return Detector(config.detect) if config.detect.enabled else NoDetector()
 
 
 class _Stopwatch:

@@ -38,7 +38,7 @@ ALLOWED = {
     "geometry": {"types"},
     "reasons": set(),
     "people": VOCABULARY,
-    "detect": VOCABULARY,
+    "detect": VOCABULARY | {"estimate"},
     "estimate": VOCABULARY,
     "track": VOCABULARY,
     "body": VOCABULARY | {"people"},

@@ -41,7 +41,7 @@ def test_given_boxes_come_out_as_tracks_with_the_keypoints_of_their_points(weigh
 
 
 def test_people_are_detected_and_followed_when_no_boxes_are_given(weights):
-    walk = pipeline(weights, detect={"confirm_s": 0.3})
+    walk = pipeline(weights, detect={"method": "shape", "confirm_s": 0.3})
     frames = [walk.process(Sample(cloud(i, CENTERS + np.float32([0, 0.1 * i, 0])))) for i in range(6)]
     assert [len(frame.tracks) for frame in frames] == [0, 0, 3, 3, 3, 3]
     last = frames[-1].tracks
@@ -121,7 +121,7 @@ def test_found_people_that_the_network_doubts_are_dropped_and_given_ones_kept(tm
     network = TokenNetwork(TokenConfig(width=16, point_width=8, heads=2, layers=1))
     network.calibration.copy_(torch.tensor([0.0, -2.0]))  # confidence is sigmoid(-2) = 0.12, whatever the points
     save_network(tmp_path / "doubtful.safetensors", network, {})
-    options = {"detect": {"confirm_s": 0.1}}
+    options = {"detect": {"method": "shape", "confirm_s": 0.1, "min_confidence": 0.4}}
     doubtful = pipeline(str(tmp_path / "doubtful.safetensors"), **options)
     frames = [doubtful.process(Sample(cloud(i)), {"parts"}) for i in range(3)]
     assert [len(frame.tracks) for frame in frames] == [0, 0, 0]
@@ -138,7 +138,7 @@ def config(weights, **sections):
 
 
 def test_other_values_are_taken_over_between_two_clouds_and_people_keep_their_ids(weights):
-    running = pipeline(weights)
+    running = pipeline(weights, detect={"method": "shape"})
     before = running.process(Sample(cloud(0), boxes()))
     after = running.process(Sample(cloud(1), boxes()))
     running.configure(config(weights, crop={"min_points": 1000}))
@@ -147,7 +147,7 @@ def test_other_values_are_taken_over_between_two_clouds_and_people_keep_their_id
     assert before.tracks.ids.tolist() == after.tracks.ids.tolist() == hidden.tracks.ids.tolist()
     running.configure(config(weights, detect={"enabled": False}))
     assert set(running.process(Sample(cloud(3))).tracks.states) == {TrackState.LOST}, "nobody looks for people any more"
-    running.configure(config(weights, detect={"confirm_s": 0.1}))
+    running.configure(config(weights, detect={"method": "shape", "confirm_s": 0.1}))
     assert len([s for s in running.process(Sample(cloud(4))).tracks.states if s != TrackState.LOST]) > 0
 
 

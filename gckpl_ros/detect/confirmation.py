@@ -46,7 +46,7 @@ class Confirmation:
         look_s, self._stamp_ns = self._look_s(stamp_ns), stamp_ns
         age_ns = stamp_ns - self._seen.stamps_ns
         past = _chosen(self._seen, (age_ns >= 0) & (age_ns <= MEMORY_S * 1e9))
-        old, new = _mutually_nearest(past.at, at, JUMP_M + RUNNING_M_S * look_s)
+        old, new = mutually_nearest(past.at, at, JUMP_M + RUNNING_M_S * look_s)
         born, votes, confirmed = at.copy(), np.zeros(len(at)), np.zeros(len(at), bool)
         born[new], votes[new], confirmed[new] = past.born[old], past.votes[old], past.confirmed[old]
         votes = np.clip(votes + np.where(human, look_s, -look_s), 0, self.config.confirm_s)
@@ -63,10 +63,10 @@ class Confirmation:
         return min(gap_s, LONGEST_LOOK_S) if 0 < gap_s <= MEMORY_S else FIRST_LOOK_S
 
 
-def _mutually_nearest(
+def mutually_nearest(
     past: Float64[np.ndarray, "m 2"], now: Float64[np.ndarray, "c 2"], step_m: float
 ) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
-    """Pairs of rows that are each other's nearest and less than a step apart."""
+    """Pairs of rows that are each other's nearest and at most a step (m) apart."""
     if not len(past) or not len(now):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     distances = cdist(past, now)

@@ -70,6 +70,11 @@ OUTPUTS: Final[Mapping[str, Endpoint]] = {
     "bodies": Endpoint(
         "/humans/bodies/tracked", "hri_msgs/msg/IdsList", "ids of all people (REP-155), where hri_msgs is installed"
     ),
+    "detections": Endpoint(
+        "~/detections",
+        "vision_msgs/msg/Detection3DArray",
+        "boxes of the people seen in this cloud, with scores: a person detector for other nodes",
+    ),
     "people": Endpoint(
         "people",
         "people_msgs/msg/People",

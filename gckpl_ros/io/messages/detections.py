@@ -1,4 +1,4 @@
-"""Messages of detectors to boxes, and what of them cannot be used.
+"""Messages of detectors to boxes, what of them cannot be used, and boxes to such a message.
 
 vision_msgs/Detection3DArray; and as if they were that, those of yolo_ros (yolo_msgs) and of Autoware
 (autoware_perception_msgs), each known by its fields, not by its type.
@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from gckpl_ros.io.messages.skeletons import FAR_M
+from gckpl_ros.io.messages.skeletons import FAR_M, to_bounding_box
+from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.reasons import (
     BAD_POSITION,
     BAD_SCORE,
@@ -138,6 +139,26 @@ def _boxes(values: Float64[np.ndarray, "n 10"], scores: Float64[np.ndarray, " n"
 
 def _words(numbers: Float64[np.ndarray, " n"]) -> str:
     return ", ".join(f"{number:g}" for number in numbers.tolist())
+
+
+def to_detection_array(
+    header: Any, boxes: Boxes, types: MessageTypes, ids: Sequence[str] = (), sigmas: Sequence[float] = (0.0,) * 6
+) -> Any:
+    """A vision_msgs/Detection3DArray of class pedestrian, with ids where there are some.
+
+    ``sigmas``: standard deviations of x, y, z (m) and of the turns about them (rad); 0: not known.
+    """
+    covariance = np.diag(np.square(sigmas)).ravel()
+
+    def detection(row: int) -> Any:
+        box = to_bounding_box(boxes, row, types)
+        hypothesis = types["vision_msgs/msg/ObjectHypothesis"](class_id="pedestrian", score=float(boxes.scores[row]))
+        pose = types["geometry_msgs/msg/PoseWithCovariance"](pose=box.center, covariance=covariance)
+        result = types["vision_msgs/msg/ObjectHypothesisWithPose"](hypothesis=hypothesis, pose=pose)
+        own = ids[row] if ids else ""
+        return types["vision_msgs/msg/Detection3D"](header=header, results=[result], bbox=box, id=own)
+
+    return types["vision_msgs/msg/Detection3DArray"](header=header, detections=list(map(detection, range(len(boxes)))))
 
 
 # Values of autoware_perception_msgs/ObjectClassification.label, and of Shape.type.

@@ -8,6 +8,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from gckpl_ros.config import OutputConfig
 from gckpl_ros.io.live.interface import OUTPUTS
+from gckpl_ros.io.messages.detections import to_boxes
 from gckpl_ros.io.messages.markers import ADD, DELETE
 from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.pointcloud2 import to_points
@@ -129,6 +130,25 @@ def test_people_for_costmaps_are_all_but_the_new():
     assert (third.position.x, third.position.y, third.position.z) == tuple(tracks.boxes.centers[2].tolist())
     assert (third.velocity.x, third.velocity.y, third.velocity.z) == tuple(tracks.velocities[2].tolist())
     assert third.reliability == tracks.boxes.scores[2]
+
+
+def test_detections_are_the_boxes_of_those_who_were_seen_and_read_back_as_such():
+    sent = frame(4, 5, 6)
+    states = np.array([TrackState.TRACKED, TrackState.LOST, TrackState.NEW])
+    sent = replace(sent, tracks=replace(sent.tracks, states=states))
+    message = encoded(outputs(), sent, ["detections"])["detections"]
+    assert (stamp_ns(message.header.stamp), message.header.frame_id) == (1_500_000_001, "lidar")
+    assert [detection.id for detection in message.detections] == ["4", "6"]
+    found, boxes = to_boxes(message, ["pedestrian"]).boxes, sent.tracks.boxes[[0, 2]]
+    for ours, theirs in (
+        (found.centers, boxes.centers),
+        (found.sizes, boxes.sizes),
+        (found.scores, boxes.scores.clip(0, 1)),
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(np.cos(found.yaws - boxes.yaws), 1, atol=1e-6)
+    covariance = message.detections[0].results[0].pose.covariance.reshape(6, 6)
+    assert np.array_equal(covariance, np.diag(np.diag(covariance))) and (np.diag(covariance)[:3] > 0).all()
 
 
 def test_processing_time_is_the_sum_of_all_stages():

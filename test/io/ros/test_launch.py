@@ -90,7 +90,7 @@ def _read(path):
 
 
 def test_the_node_comes_up_with_what_the_arguments_say(rig, peer, share, tmp_path, weights):
-    presets = ("params_file:=os1", "device:=cpu", "detections:=none", "points:=/front/points, rear")
+    presets = ("params_file:=gckpl", "device:=cpu", "detections:=none", "points:=/front/points, rear")
     with launched(tmp_path, "gckpl_ros", "gckpl.launch.py", "namespace:=robot", "name:=people", *presets):
         assert rig.until(lambda: peer.state(of="/robot/people") == "active")
         assert rig.until(lambda: peer.node.count_subscribers("/robot/rear"))

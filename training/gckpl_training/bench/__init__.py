@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from gckpl_ros.errors import InputError
 
 Name = Literal[
-    "replay", "simulate", "pipeline", "accuracy", "presets", "flow", "labelfree", "adaptation", "live", "detect"
+    "replay", "simulate", "pipeline", "accuracy", "sensors", "flow", "labelfree", "adaptation", "live", "detect"
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -18,7 +18,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "simulate": "speed.simulate_rows",
     "pipeline": "speed.pipeline_rows",
     "accuracy": "accuracy.accuracy_rows",
-    "presets": "accuracy.preset_rows",
+    "sensors": "accuracy.sensor_rows",
     "flow": "flow.flow_rows",
     "labelfree": "labelfree.labelfree_result",
     "adaptation": "adaptation.adaptation_result",

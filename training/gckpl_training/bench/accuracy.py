@@ -1,15 +1,15 @@
-"""What `gckpl benchmark accuracy` and `presets` measure: people, motions, a sensor and streets never seen before."""
+"""What `gckpl benchmark accuracy` and `sensors` measure: people, motions, a sensor and streets never seen before."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import torch
 
 from gckpl_ros.commands.evaluate import measure
-from gckpl_ros.config import load_config
+from gckpl_ros.config import DetectConfig, load_config
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.io.recording.replay import replay
 from gckpl_training.learn.validate import Validation
@@ -35,21 +35,13 @@ def _row(name: str, figures: dict[str, float], prefix: str) -> dict[str, Any]:
     return {"points": name, "people": int(figures[f"{prefix}people"])} | errors
 
 
-CONFIG: Final = Path(__file__).parents[3] / "config"
-PRESETS: Final = {
-    "waymo_top": "waymo",
-    "os1_128": "os1",
-    "os1_64": "os1",
-    "spinner16": "vlp16",
-    "mid360": "mid360",
-}
-# The presets were chosen on streets 1, 2 and 3.
+SENSORS: Final = ("waymo_top", "os1_128", "os1_64", "spinner32", "spinner16", "mid360")
 STREETS: Final = (4, 5)
 
 
-def preset_rows(seconds: float = 15.0) -> list[dict[str, Any]]:
-    """Two rows for each sensor model: people found in simulated streets with the defaults, and with its preset."""
-    return [row for sensor in PRESETS for row in _sensor_rows(sensor, seconds)]
+def sensor_rows(seconds: float = 15.0) -> list[dict[str, Any]]:
+    """Two rows for each sensor model: people found in simulated streets by either method, without boxes given."""
+    return [row for sensor in SENSORS for row in _sensor_rows(sensor, seconds)]
 
 
 def _sensor_rows(sensor: str, seconds: float) -> list[dict[str, Any]]:
@@ -57,13 +49,13 @@ def _sensor_rows(sensor: str, seconds: float) -> list[dict[str, Any]]:
         streets = [Path(name) / f"{seed}.mcap" for seed in STREETS]
         for seed, street in zip(STREETS, streets, strict=True):
             write_street(street, sensor, seconds, seed)
-        files = {"defaults": None, PRESETS[sensor]: CONFIG / f"{PRESETS[sensor]}.param.yaml"}
-        return [{"sensor": sensor, "parameters": name, **_figures(streets, file)} for name, file in files.items()]
+        methods = get_args(DetectConfig.model_fields["method"].annotation)
+        return [{"sensor": sensor, "method": method, **_figures(streets, method)} for method in methods]
 
 
-def _figures(streets: Sequence[Path], file: Path | None) -> dict[str, Any]:
+def _figures(streets: Sequence[Path], method: str) -> dict[str, Any]:
     """Of all streets together."""
-    reports = [_report(street, file) for street in streets]
+    reports = [_report(street, method) for street in streets]
     people = [report["people"] for report in reports]
     true, found, invented = (sum(each[key] for each in people) for key in ("true", "found", "invented"))
     error_m = sum(report["keypoints"]["mpjpe"] * report["people"]["found"] for report in reports if report["keypoints"])
@@ -76,7 +68,7 @@ def _figures(streets: Sequence[Path], file: Path | None) -> dict[str, Any]:
     }
 
 
-def _report(street: Path, file: Path | None) -> dict[str, Any]:
+def _report(street: Path, method: str) -> dict[str, Any]:
     out = street.with_suffix(".out.mcap")
-    replay(street, out, load_config(file, ["track.frame=odom"]))
+    replay(street, out, load_config(None, ["track.frame=odom", f"detect.method={method}"]))
     return measure(out, truth_bag=street).figures

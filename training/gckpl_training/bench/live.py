@@ -16,13 +16,13 @@ from rich.progress import track
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.dds.participant import SENSOR, Participant, Profile
 from gckpl_ros.io.live.interface import INPUTS, OUTPUTS
+from gckpl_ros.io.messages.detections import to_detection_array
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import stamp_ns, to_header
 from gckpl_ros.io.messages.typestore import typestore
 from gckpl_ros.types import Boxes, Cloud
 from gckpl_training.bench.speed import crowd
 from gckpl_training.lidar import sensor
-from gckpl_training.street.recording import detection_message
 
 LIDAR: Final = "os1_128"
 POINTS: Final = 120_000
@@ -69,7 +69,7 @@ class Sender:
         intensity = np.ones(len(cloud), np.float32)
         self._clouds.publish(from_points(cloud.points, header, TYPES, {"intensity": intensity}))
         if boxes is not None:
-            self._boxes.publish(detection_message(header, boxes, TYPES))
+            self._boxes.publish(to_detection_array(header, boxes, TYPES))
         return stamp
 
 

@@ -6,6 +6,7 @@ import tyro
 
 from gckpl_ros.errors import InputError
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
+from gckpl_training.learn.person import PersonTraining, PersonTrainingConfig
 from gckpl_training.learn.run import Run
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
 from gckpl_training.learn.stage2 import Stage2Config, from_data
@@ -15,6 +16,9 @@ Settings = (
     Annotated[Stage1Config, tyro.conf.subcommand("stage1", description="on simulated people")]
     | Annotated[Stage2Config, tyro.conf.subcommand("stage2", description="on people without labels")]
     | Annotated[TemporalTrainingConfig, tyro.conf.subcommand("temporal", description="the teacher of stage2")]
+    | Annotated[
+        PersonTrainingConfig, tyro.conf.subcommand("person", description="the person detector, on simulated scans")
+    ]
     | Annotated[FinetuneConfig, tyro.conf.subcommand("finetune", description="on a few labelled people")]
 )
 
@@ -41,5 +45,7 @@ def _made(config: Settings) -> Run:
             return from_data(config)
         case TemporalTrainingConfig():
             return TemporalTraining(config)
+        case PersonTrainingConfig():
+            return PersonTraining(config)
         case FinetuneConfig():
             return Finetune(config)

@@ -11,8 +11,9 @@ from jaxtyping import Float32
 from rich.progress import track
 from scipy.spatial.transform import Rotation
 
+from gckpl_ros.io.messages.detections import to_detection_array
 from gckpl_ros.io.messages.pointcloud2 import from_points
-from gckpl_ros.io.messages.skeletons import to_bounding_box, to_header, to_quaternion, to_skeleton_array, to_vector
+from gckpl_ros.io.messages.skeletons import to_header, to_quaternion, to_skeleton_array, to_vector
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.skeleton import KEYPOINTS
@@ -101,19 +102,6 @@ def detect(scan: Scan, rng: np.random.Generator) -> Boxes:
     return noisy[found]
 
 
-def detection_message(header: Any, boxes: Boxes, types: MessageTypes) -> Any:
-    """A vision_msgs/Detection3DArray of class pedestrian."""
-
-    def detection(row: int) -> Any:
-        box = to_bounding_box(boxes, row, types)
-        hypothesis = types["vision_msgs/msg/ObjectHypothesis"](class_id="pedestrian", score=float(boxes.scores[row]))
-        pose = types["geometry_msgs/msg/PoseWithCovariance"](pose=box.center, covariance=np.zeros(36))
-        result = types["vision_msgs/msg/ObjectHypothesisWithPose"](hypothesis=hypothesis, pose=pose)
-        return types["vision_msgs/msg/Detection3D"](header=header, results=[result], bbox=box, id="")
-
-    return types["vision_msgs/msg/Detection3DArray"](header=header, detections=list(map(detection, range(len(boxes)))))
-
-
 def messages(scan: Scan, found: Boxes | None, types: MessageTypes) -> Iterator[tuple[str, Any]]:
     """Topic and message of all that belongs to a scan, with the stamp of its cloud."""
     header = to_header(scan.cloud.stamp_ns, scan.cloud.frame_id, types)
@@ -123,7 +111,7 @@ def messages(scan: Scan, found: Boxes | None, types: MessageTypes) -> Iterator[t
     yield CLOUD, from_points(scan.cloud.points, header, types, {"intensity": scan.intensity})
     yield TRUTH, to_skeleton_array(truth(scan), types)
     if found is not None:
-        yield DETECTIONS, detection_message(header, found, types)
+        yield DETECTIONS, to_detection_array(header, found, types)
 
 
 def static_transforms(scan: Scan, types: MessageTypes) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gckpl_ros.config import DetectConfig
-from gckpl_ros.detect import Detector, NoDetector
+from gckpl_ros.detect import NoDetector, ShapeDetector
 from gckpl_ros.detect.confirmation import Confirmation
 from gckpl_ros.types import Cloud
 
@@ -53,7 +53,7 @@ def cloud(i, *things, T_fixed_cloud=None):
 
 def watch(things, frames=10, config=None):
     """Boxes of every frame; ``things`` makes the scene of frame i."""
-    detector = Detector(config or DetectConfig())
+    detector = ShapeDetector(config or DetectConfig())
     return [detector(cloud(i, *things(i))) for i in range(frames)]
 
 
@@ -110,7 +110,7 @@ def test_without_confirmation_everything_of_a_persons_size_is_reported_at_once()
 
 
 def test_things_do_not_travel_when_the_sensor_does():
-    detector = Detector(DetectConfig(confirm_s=10))
+    detector = ShapeDetector(DetectConfig(confirm_s=10))
     for i in range(15):
         T = np.eye(4)
         T[:2, 3] = [0.2 * i, 0.05 * i]
@@ -119,7 +119,7 @@ def test_things_do_not_travel_when_the_sensor_does():
 
 
 def test_a_walker_is_found_from_a_moving_sensor_where_he_is():
-    detector = Detector(DetectConfig())
+    detector = ShapeDetector(DetectConfig())
     for i in range(15):
         T = np.eye(4)
         T[0, 3] = 0.2 * i
@@ -138,7 +138,7 @@ def test_nobody_beyond_the_range():
 
 
 def test_a_gap_in_time_and_a_reset_forget_what_was_seen():
-    detector = Detector(DetectConfig(confirm_s=0.3))
+    detector = ShapeDetector(DetectConfig(confirm_s=0.3))
     seen = [len(detector(cloud(i, person(5, 0)))) for i in (0, 1, 2, 20, 21, 22, 3)]
     assert seen == [0, 0, 1, 0, 0, 1, 0]
     detector.reset()
@@ -147,7 +147,7 @@ def test_a_gap_in_time_and_a_reset_forget_what_was_seen():
 
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((1, 3)), np.full((3, 3), 90.0), GROUND])
 def test_clouds_without_anybody(points):
-    assert len(Detector(DetectConfig())(Cloud(points.astype(np.float32), 0, "lidar"))) == 0
+    assert len(ShapeDetector(DetectConfig())(Cloud(points.astype(np.float32), 0, "lidar"))) == 0
 
 
 def test_without_a_detector_nobody_is_found():
