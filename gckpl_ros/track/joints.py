@@ -29,7 +29,7 @@ def _dynamics(place: float, trunk: float, joints: float | list[float]) -> Float6
 
 
 DYNAMICS: Final = Dynamics(
-    agility=_dynamics(0.9, 3.1, [_AGILITY.get(name.split("_")[-1], _AGILITY_OF_ENDS) for name in KEYPOINTS]),
+    agility=_dynamics(0.4, 3.1, [_AGILITY.get(name.split("_")[-1], _AGILITY_OF_ENDS) for name in KEYPOINTS]),
     fades_s=_dynamics(30.0, 2.4, 0.3),
     speed_mps=_dynamics(1.5, 1.5, 0.66),
     gate=_dynamics(9.0, 8.0, 8.0),

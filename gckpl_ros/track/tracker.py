@@ -75,12 +75,16 @@ def _each(make: Callable[..., np.ndarray], *values: Any) -> Any:
 
 # Which detection belongs to which track: the one-to-one assignment that is likeliest, strangers among it.
 
-_STRANGERS_PER_M2: Final = 0.02  # who is found and belongs to nobody: so many on each square metre of a cloud
+_STRANGERS_PER_M2: Final = 0.005  # who is found and belongs to nobody: so many on each square metre of a cloud
 _LOOSE_STD_M: Final = 0.1  # of a detection's place, where it is not the filter that asks
 _TAILS: Final = 4.0  # degrees of freedom of Student's distribution: people start, stop and are half hidden
+_IN_SIGHT_S: Final = 0.2  # a gap between two clouds, as far as that hides nobody
 _REACH_MPS: Final = 1.0  # who is out of sight may go so much further than is thought
 _SAME_BUILD, _OTHER_BUILD = 0.06, 0.16  # spread of the logarithm of two looks' size: of one person, of two
-_LEAST_BUILD_ODDS: Final = -3.0
+_LEAST_BUILD_ODDS, _OUT_OF_SIGHT_S = (
+    3.0,
+    1.0,
+)  # few points make anybody look small: who was just there is still that one
 
 
 def associate(odds: Float64[np.ndarray, "t d"]) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
@@ -98,20 +102,21 @@ def odds_of_being_one(
     variances = (tracks.history.joints.motion.variances[:, 0] + _LOOSE_STD_M**2)[:, None]
     squares = cdist(here[:, :2], there[:, :2], "sqeuclidean") / variances
     density = -np.log(2 * np.pi * variances) - (_TAILS / 2 + 1) * np.log1p(squares / _TAILS)
-    odds = density - np.log(_STRANGERS_PER_M2) + _build_odds(tracks, found)
+    odds = density - np.log(_STRANGERS_PER_M2) + _build_odds(tracks, found, unseen_s)
     beyond = cdist(here, there) > gate_m + _REACH_MPS * unseen_s[:, None]
     within: np.ndarray = np.where(beyond, -np.inf, odds)
     return within
 
 
-def _build_odds(tracks: People, found: People) -> Float64[np.ndarray, "t d"]:
+def _build_odds(tracks: People, found: People, unseen_s: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, "t d"]:
     """Log odds of one body by the lengths of its bones, where both were seen."""
     weights = bone_weights(found.skeletons.confidence.astype(np.float64))
     lengths = np.log(np.maximum(bone_lengths(found.keypoints), 1e-2))
     known = np.log(np.maximum(tracks.history.joints.bones, 1e-2))
     ratio = ((lengths * weights).sum(axis=1) - known @ weights.T) / np.maximum(weights.sum(axis=1), 1e-9)
     evidence = ratio**2 / 2 * (_SAME_BUILD**-2 - _OTHER_BUILD**-2)
-    odds: np.ndarray = np.maximum(np.log(_OTHER_BUILD / _SAME_BUILD) - evidence, _LEAST_BUILD_ODDS)
+    least = -_LEAST_BUILD_ODDS * (1 + np.minimum(unseen_s / _OUT_OF_SIGHT_S, 1))
+    odds: np.ndarray = np.maximum(np.log(_OTHER_BUILD / _SAME_BUILD) - evidence, least[:, None])
     return odds
 
 
@@ -152,7 +157,7 @@ class Tracker:
         """
         expected = self._expected(stamp_ns)
         found = _strangers(boxes, skeletons, stamp_ns, T_fixed_cloud)
-        unseen_s = (self._stamp_ns - expected.seen_ns) * 1e-9
+        unseen_s = np.maximum((stamp_ns - expected.seen_ns) * 1e-9 - _IN_SIGHT_S, 0)
         old, new = associate(odds_of_being_one(expected, found, unseen_s, self._config.gate_m))
         rows = np.arange(len(found))
         rows[new] = len(found) + old

@@ -192,9 +192,9 @@ def test_clouds_that_cannot_be_used_are_skipped_and_counted(tmp_path, config):
 
 
 def test_when_the_recording_starts_anew_nobody_from_before_is_known(tmp_path, config):
-    again = [(10 + i, "/lidar/points", cloud(i)) for i in range(2)]
-    boxes = [(i, "/detections", detections(i, "person")) for i in (0, 1, 12, 13)]
-    source = record(tmp_path / "in.mcap", *((i, "/lidar/points", cloud(i)) for i in (12, 13)), *again, *boxes)
+    clouds = [(received, "/lidar/points", cloud(i)) for received, i in enumerate((12, 13, 0, 1))]
+    boxes = [(received, "/detections", detections(i, "person")) for received, i in enumerate((12, 13, 0, 1))]
+    source = record(tmp_path / "in.mcap", *clouds, *boxes)
     replay(source, tmp_path / "out.mcap", within(config, 1.0))
     ids = [int(frame.tracks.ids[0]) for frame in frames(tmp_path / "out.mcap")]
     assert len(ids) == 4 and len(set(ids)) == 2
