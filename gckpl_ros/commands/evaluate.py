@@ -135,7 +135,7 @@ def _people_table(figures: Mapping[str, Any]) -> Table:
         "identities": f"{tracking['people']}",
         "id switches / fragmentations": f"{tracking['id_switches']} / {tracking['fragmentations']}",
         "mostly tracked": _percent(tracking["mostly_tracked"]),
-        "MOTA": _percent(tracking["mota"]),
+        "MOTA / IDF1": f"{_percent(tracking['mota'])} / {_percent(tracking['idf1'])}",
     }
     return _two_columns("People and tracks", rows)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Int64
+from scipy.optimize import linear_sum_assignment
 
 from gckpl_ros.evaluate import metrics
 from gckpl_ros.evaluate.matching import Matches, People, accumulate, pair_frames
@@ -30,11 +31,13 @@ from gckpl_ros.evaluate.metrics import (
 MOSTLY: Final = 0.8
 
 
-def track_scores(matches: Matches) -> dict[str, int | float]:
-    """Id switches, fragmentations, mostly tracked people, MOTA = 1 - (missed + invented + switches) / true people.
+def track_scores(matches: Matches) -> dict[str, int | float | None]:
+    """Id switches, fragmentations, mostly tracked people, MOTA, IDF1, and how many frames it takes to find somebody.
 
     A switch: a person is found under another id than when last found. A fragmentation: a person who was found, then
-    not, is found again. Mostly tracked: found in at least 80 % of the person's frames.
+    not, is found again. Mostly tracked: found in at least 80 % of the person's frames. MOTA = 1 - (missed + invented +
+    switches) / true people. IDF1 (Ristani et al., 2016): F1 of the frames in which people have the one id that serves
+    them best. ``frames_until_found``: mean over the people who were found at all, 0: in the first frame of theirs.
     """
     order = np.lexsort((matches.frame, matches.ids))
     people = np.unique(matches.ids)
@@ -42,13 +45,28 @@ def track_scores(matches: Matches) -> dict[str, int | float]:
     founds, names = (np.split(values[order], starts) for values in (matches.found, matches.predicted_ids))
     switches = sum(_switches(name[found]) for found, name in zip(founds, names, strict=True))
     errors = matches.missed + matches.invented + switches
+    waits = [int(found.argmax()) for found in founds if found.any()]
     return {
         "people": len(people),
         "id_switches": switches,
         "fragmentations": sum(map(_fragmentations, founds)),
         "mostly_tracked": float(np.mean([found.mean() >= MOSTLY for found in founds])),
         "mota": 1 - errors / len(matches.ids),
+        "idf1": _idf1(matches),
+        "frames_until_found": float(np.mean(waits)) if waits else None,
     }
+
+
+def _idf1(matches: Matches) -> float:
+    """Of the best one-to-one assignment of predicted ids to people over the whole recording."""
+    found = matches.found
+    _, people = np.unique(matches.ids[found], return_inverse=True)
+    _, names = np.unique(matches.predicted_ids[found], return_inverse=True)
+    together = np.zeros((people.max(initial=-1) + 1, names.max(initial=-1) + 1), np.int64)
+    np.add.at(together, (people, names), 1)
+    kept = int(together[linear_sum_assignment(together, maximize=True)].sum())
+    predicted = int(found.sum()) + matches.invented
+    return 2 * kept / (len(matches.ids) + predicted)
 
 
 def _switches(names: Int64[np.ndarray, " n"]) -> int:

@@ -68,6 +68,40 @@ def test_tracking(report):
     assert (tracking["people"], tracking["id_switches"], tracking["fragmentations"]) == (2, 1, 1)
     assert tracking["mostly_tracked"] == 0.5  # NEAR in all frames, FAR in three of four
     assert tracking["mota"] == pytest.approx(1 - (1 + 1 + 1) / 8)
+    assert tracking["frames_until_found"] == 0
+
+
+def test_identities_are_those_of_py_motmetrics():
+    """Two dozen people a hundred metres apart, who are missed, invented and renamed at random."""
+    motmetrics = pytest.importorskip("motmetrics")
+    rng = np.random.default_rng(5)
+    at = lambda person: (100.0 * (person + 1), 0, 0)  # noqa: E731
+    names, next_name = {}, 100
+    theirs = motmetrics.MOTAccumulator()
+    predictions, truths = [], []
+    for stamp in range(40):
+        people = np.flatnonzero(rng.random(24) < 0.9)
+        found = people[rng.random(len(people)) < 0.8]
+        for person in found:
+            if person not in names or rng.random() < 0.1:
+                names[person], next_name = next_name, next_name + 1
+            elif rng.random() < 0.1:
+                names[person] = int(rng.choice(list(names.values())))
+        ids = {person: names[person] for person in found}
+        kept = [person for person in found if list(ids.values()).count(ids[person]) == 1]
+        places, invented = [at(person) for person in kept], int(rng.integers(0, 3))
+        places += [at(-2 - i) for i in range(invented)]
+        told = [ids[person] for person in kept] + list(range(next_name, next_name + invented))
+        next_name += invented
+        truths.append(_people(stamp, list(map(at, people)), people))
+        predictions.append(_people(stamp, places, told))
+        distances = np.where(np.equal.outer(people, np.r_[kept, [-1] * invented]), 0.05, np.nan)
+        theirs.update(list(people), told, distances, frameid=stamp)
+    summary = motmetrics.metrics.create().compute(theirs, metrics=["mota", "idf1", "num_switches"])
+    ours = evaluate(predictions, truths).figures["tracking"]
+    assert ours["id_switches"] == summary["num_switches"].iloc[0] > 10
+    assert ours["mota"] == pytest.approx(summary["mota"].iloc[0])
+    assert ours["idf1"] == pytest.approx(summary["idf1"].iloc[0])
 
 
 def test_keypoints(report):

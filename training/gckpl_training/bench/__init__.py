@@ -8,7 +8,17 @@ from typing import Any, Final, Literal
 from gckpl_ros.errors import InputError
 
 Name = Literal[
-    "replay", "simulate", "pipeline", "accuracy", "sensors", "flow", "labelfree", "adaptation", "live", "detect"
+    "replay",
+    "simulate",
+    "pipeline",
+    "accuracy",
+    "sensors",
+    "flow",
+    "labelfree",
+    "adaptation",
+    "live",
+    "detect",
+    "track",
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -24,6 +34,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "adaptation": "adaptation.adaptation_result",
     "live": "live.live_rows",
     "detect": "detect.detect_result",
+    "track": "tracking.track_rows",
 }
 
 
