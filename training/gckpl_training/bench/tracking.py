@@ -18,7 +18,7 @@ from gckpl_ros.geometry import turned
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.skeleton import INDEX, KEYPOINTS, MIRROR
 from gckpl_ros.track import Tracker
-from gckpl_ros.types import Boxes, Cloud, Frame, Sample, Skeletons, Tracks
+from gckpl_ros.types import Boxes, Cloud, Frame, Sample, Skeletons, Tracks, TrackState
 from gckpl_training.scene import Wardrobe
 from gckpl_training.street.people import Cue, Script, walker
 from gckpl_training.street.recording import simulated, truth
@@ -176,7 +176,7 @@ def _walk(rng: np.random.Generator, at: Float64[np.ndarray, "2"], heading: float
 
 
 def _kept(rng: np.random.Generator, ways: list[np.ndarray], seen: np.ndarray) -> bool:
-    """Whether nobody's id changes from the second frame on, and nobody has the other's."""
+    """Whether nobody's id changes once it is confirmed, and nobody has the other's."""
     tracker, errors = Tracker(TrackConfig()), [_Errors(rng) for _ in ways]
     ids: list[set[int]] = [set() for _ in ways]
     for t in range(FRAMES):
@@ -184,8 +184,8 @@ def _kept(rng: np.random.Generator, ways: list[np.ndarray], seen: np.ndarray) ->
         found = [p for p in range(len(ways)) if seen[p, t] and _in_sight(p, [way[t] for way in ways])]
         found = [p for p in found if rng.random() >= MISS_CHANCE]
         tracks = _tracks(tracker, [told[p] for p in found], t)
-        for person, name in zip(found, tracks.ids.tolist(), strict=False):
-            ids[person].add(name)
+        for person, name, state in zip(found, tracks.ids.tolist(), tracks.states.tolist(), strict=False):
+            ids[person] |= {name} if state == TrackState.TRACKED else set()
     return all(len(names) == 1 for names in ids) and len(set.union(*ids)) == len(ways)
 
 
