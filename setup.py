@@ -16,7 +16,19 @@ REPORT = ["matplotlib>=3.8", "pillow>=10.1"]
 VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
 LIVE = ["cyclonedds>=11,<12"]
-DEVELOP = ["pytest>=8", "pytest-cov", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy", "types-PyYAML", "uv"]
+ODOMETRY = ["kiss-icp>=1.2,<2"]
+DEVELOP = [
+    "motmetrics>=1.4",
+    "pytest>=8",
+    "pytest-cov",
+    "pytest-xdist",
+    "hypothesis",
+    "beartype",
+    "ruff",
+    "mypy",
+    "types-PyYAML",
+    "uv",
+]
 
 setup(
     name="gckpl_ros",
@@ -57,10 +69,11 @@ setup(
     ],
     extras_require={
         "live": LIVE,
+        "odometry": ODOMETRY,
         "report": REPORT,
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*LIVE, *REPORT, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
+        "dev": [*LIVE, *ODOMETRY, *REPORT, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

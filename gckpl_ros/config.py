@@ -17,6 +17,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+# In place of a fixed frame: the sensor's own motion from its clouds, unless TF knows it.
+ODOMETRY: Final = "odometry"
+
 # Marks what cannot be changed while the node is configured: it needs another network or other subscriptions.
 FIXED: Final[dict[str, JsonValue]] = {"fixed": True}
 
@@ -182,7 +185,8 @@ class TrackConfig(_Section):
     )
     frame: str = Field(
         "",
-        description="Fixed frame to track in, e.g. odom (needs TF); empty: the cloud's own frame.",
+        description="Fixed frame to track in, e.g. odom (needs TF); odometry: odom of TF where there is one, otherwise "
+        "the sensor's motion is estimated from its clouds (extra odometry); empty: the cloud's own frame.",
         json_schema_extra=FIXED,
     )
 
@@ -192,6 +196,12 @@ class OutputConfig(_Section):
 
     body_frames: bool = Field(True, description="TF frame body_<id> of each person (REP-155).")
     link_frames: bool = Field(False, description="TF frames of all body links too, e.g. l_elbow_<id> (REP-155).")
+    odometry_frame: bool = Field(
+        False,
+        description="With track.frame odometry: TF of the estimated motion, odom as a child of the cloud's frame, and "
+        "no other odom is asked for. Recordings of replay always have it.",
+        json_schema_extra=FIXED,
+    )
     diagnostics_period_s: float = Field(
         1.0, ge=0.1, le=60, description="Time between two reports on /diagnostics.", json_schema_extra=FIXED
     )

@@ -1,14 +1,14 @@
-"""The one path from a cloud to tracked skeletons: detect, crop, estimate, track."""
+"""The one path from a cloud to tracked skeletons: detect, crop, estimate, track; the sensor's own motion if asked."""
 
 from collections.abc import Collection
 from time import perf_counter_ns
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Float64
 
 from gckpl_ros.batch import PersonBatch
-from gckpl_ros.config import Config
+from gckpl_ros.config import ODOMETRY, Config
 from gckpl_ros.detect import detector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
@@ -16,6 +16,7 @@ from gckpl_ros.people.crop import crop
 from gckpl_ros.reasons import UNSURE
 from gckpl_ros.skeleton import BACKGROUND, MIRROR
 from gckpl_ros.track import NoTracker, Tracker
+from gckpl_ros.track.odometry import NoOdometry, Odometry
 from gckpl_ros.types import Frame, Parts, Sample
 
 
@@ -23,8 +24,10 @@ class Pipeline:
     """Detect, crop, estimate, track. Keeps state between frames: feed clouds in the order of their stamps."""
 
     def __init__(self, config: Config) -> None:
-        """Load the network; raises InputError when its weights cannot be used."""
+        """Load the network; raises InputError when its weights cannot be used, or odometry is asked for in vain."""
         self._config = config
+        self._odometry = Odometry() if config.track.frame == ODOMETRY else NoOdometry()
+        self._estimated = False
         self._estimator = Estimator.load(config.estimate)
         self._detector = detector(config.detect)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
@@ -41,6 +44,7 @@ class Pipeline:
     def process(self, sample: Sample, wanted: Collection[str] = ()) -> Frame:
         """People of one cloud. ``wanted``: what costs time and is made only for those who take it, by name: parts."""
         watch = _Stopwatch()
+        sample, T_odom_cloud = self._moved(sample, watch)
         cloud, boxes, T_fixed_cloud = sample.cloud, sample.boxes, sample.pose
         least = self._config.detect.min_confidence if boxes is None else 0.0
         boxes = self._detector(cloud, T_fixed_cloud) if boxes is None else boxes
@@ -55,7 +59,19 @@ class Pipeline:
         dropped |= {} if sure.all() else {UNSURE: int((~sure).sum())}
         parts = _parts(crops, estimate.parts, sure, self._tracker.exchanged) if "parts" in wanted else None
         people = crops if sure.all() else crops.rows(sure)
-        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people)
+        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people, T_odom_cloud)
+
+    def _moved(self, sample: Sample, watch: "_Stopwatch") -> tuple[Sample, Float64[np.ndarray, "4 4"] | None]:
+        """The sample with a pose, and the pose where it was estimated; with another kind of pose everybody is new."""
+        moved = self._odometry(sample)
+        estimated = moved is not sample
+        if estimated:
+            watch.lap("odometry")
+        if estimated != self._estimated:
+            self._detector.reset()
+            self._tracker.reset()
+            self._estimated = estimated
+        return moved, moved.T_fixed_cloud if estimated else None
 
     def warm_up(self) -> None:
         """Estimate people made of nothing, so that the first cloud need not wait for the device to get ready."""
@@ -73,7 +89,8 @@ class Pipeline:
         self._config = config
 
     def reset(self) -> None:
-        """Forget everybody, as before the first cloud; ids are not used again."""
+        """Forget everybody and all motion, as before the first cloud; ids are not used again."""
+        self._odometry.reset()
         self._detector.reset()
         self._tracker.reset()
 

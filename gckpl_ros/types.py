@@ -28,12 +28,16 @@ class TrackState(IntEnum):
 
 @dataclass(frozen=True)
 class Cloud:
-    """One scan: finite points only, in metres, as seen from ``origin`` (the sensor, in the same frame)."""
+    """One scan: finite points only, in metres, as seen from ``origin`` (the sensor, in the same frame).
+
+    ``times_s``: when each point was measured, after the stamp; None where nobody asks or knows.
+    """
 
     points: Float32[np.ndarray, "n 3"]
     stamp_ns: int
     frame_id: str
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    times_s: Float32[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -143,7 +147,7 @@ class Frame:
     """What the pipeline says of one cloud: people, time spent per stage (ms), and what was dropped and why.
 
     ``people``: the crops of those who were seen; they are the first rows of ``tracks``, in the same order. None in a
-    frame that comes from a message.
+    frame that comes from a message. ``T_odom_cloud``: the sensor's own motion, where it was estimated from its clouds.
     """
 
     stamp_ns: int
@@ -153,6 +157,7 @@ class Frame:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     people: Optional["gckpl_ros.batch.PersonBatch"] = None
+    T_odom_cloud: Float64[np.ndarray, "4 4"] | None = None
 
     def tracked(self) -> tuple["gckpl_ros.batch.PersonBatch", Int64[np.ndarray, " b"]]:
         """Crops and ids of those whom the tracker knew and who were seen in this cloud; of a frame of the pipeline."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
-from gckpl_ros.config import Config
+from gckpl_ros.config import ODOMETRY, Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.geometry import transformed, transformed_boxes
 from gckpl_ros.io.messages.detections import Found
-from gckpl_ros.io.messages.pointcloud2 import to_points
+from gckpl_ros.io.messages.pointcloud2 import to_points, to_times
 from gckpl_ros.io.messages.skeletons import FAR_M, stamp_ns
 from gckpl_ros.io.messages.tf import TransformError, Transforms
 from gckpl_ros.reasons import (
@@ -31,6 +31,7 @@ from gckpl_ros.types import Boxes, Cloud, Sample
 
 # A cloud this much older than the one before means that time starts anew, not that a message was late.
 RESTART_NS: Final = 1_000_000_000
+ODOM: Final = "odom"
 MOST_WAITING: Final = 16
 _MOST_DETECTIONS: Final = 32
 _MOST_FRAMES: Final = 16
@@ -158,7 +159,10 @@ class Matcher:
 
     def __init__(self, config: Config, transforms: Transforms, counts: Counts) -> None:
         self._config = config.input
-        self._fixed_frame = config.track.frame
+        self._estimates = config.track.frame == ODOMETRY
+        own = config.output.odometry_frame  # what is published here would come back as if wheels told it
+        self._fixed_frame = ("" if own else ODOM) if self._estimates else config.track.frame
+        self._fixed_known = False
         self._transforms = transforms
         self._counts = counts
         self._first_frame = ""
@@ -197,7 +201,7 @@ class Matcher:
             scan,
             frame_id,
             {sensor: self._of_cloud(frame_id, cloud, final) for sensor, cloud in sorted(scan.clouds.items())},
-            self._lookup(self._fixed_frame, frame_id, scan.stamp_ns, final) if self._fixed_frame else None,
+            self._of_fixed(frame_id, scan.stamp_ns, final),
             detections,
             self._of_detections(frame_id, detections, scan, final),
             late=detections is None and detector,
@@ -206,7 +210,8 @@ class Matcher:
     def decode(self, match: Match) -> Sample:
         """The pipeline's input; raises SkippedError where a cloud cannot be used."""
         origin = tuple(match.transforms[min(match.transforms)][:3, 3].tolist())
-        cloud = Cloud(_merged(match), match.scan.stamp_ns, match.frame_id, origin)
+        points, times = _merged(match, self._estimates and match.T_fixed_cloud is None)
+        cloud = Cloud(points, match.scan.stamp_ns, match.frame_id, origin, times)
         return Sample(cloud, self._boxes(match), match.T_fixed_cloud)
 
     def _check_complete(self, scan: Scan, sensors: Collection[int], final: bool) -> None:
@@ -224,6 +229,19 @@ class Matcher:
             raise NotYetError
         self._counts.count(LATE_DETECTIONS)
         return None
+
+    def _of_fixed(self, frame_id: str, stamp: int, final: bool) -> Transform | None:
+        """T_fixed_cloud; None without a fixed frame, and where it is estimated because TF never knew it."""
+        if not self._fixed_frame:
+            return None
+        try:
+            T_fixed_cloud = self._lookup(self._fixed_frame, frame_id, stamp, final)
+        except (NotYetError, SkippedError):
+            if self._estimates and not self._fixed_known:
+                return None
+            raise
+        self._fixed_known = True
+        return T_fixed_cloud
 
     def _of_cloud(self, frame_id: str, cloud: Any, final: bool) -> Transform:
         """T_frame_sensor at the time of the sensor's own cloud."""
@@ -272,17 +290,25 @@ def _plausible(T: Transform) -> Transform:
     return T
 
 
-def _merged(match: Match) -> Float32[np.ndarray, "n 3"]:
-    """Finite points of all sensors in one frame."""
-    parts = [_placed(_points(match.scan.clouds[sensor]), T) for sensor, T in match.transforms.items()]
+def _merged(match: Match, timed: bool) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, " n"] | None]:
+    """Finite points of all sensors in one frame, and their times (s after the scan's stamp) if all of them tell."""
+    parts, times = [], []
+    for sensor, T in match.transforms.items():
+        message = match.scan.clouds[sensor]
+        points, index = _points(message)
+        parts.append(_placed(points, T))
+        times.append(to_times(message, index, match.scan.stamp_ns) if timed else None)
     if not sum(map(len, parts)):
         raise SkippedError(NO_POINTS)
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if len(parts) == 1:
+        return parts[0], times[0]
+    known = [each for each in times if each is not None]
+    return np.concatenate(parts), np.concatenate(known) if len(known) == len(parts) else None
 
 
-def _points(message: Any) -> Float32[np.ndarray, "n 3"]:
+def _points(message: Any) -> tuple[Float32[np.ndarray, "n 3"], Int64[np.ndarray, " n"]]:
     try:
-        return to_points(message)[0]
+        return to_points(message)
     except InputError as error:
         raise SkippedError(BAD_CLOUD, str(error)) from error
 

@@ -119,6 +119,14 @@ def body_frames(
     return frames, valid
 
 
+def to_odometry(frame: Frame, T_odom_cloud: Float64[np.ndarray, "4 4"], types: MessageTypes) -> Any:
+    """A geometry_msgs/TransformStamped that hangs odom on the cloud's frame, so that no frame gets a second parent."""
+    T_cloud_odom = np.linalg.inv(T_odom_cloud)
+    quaternion = Rotation.from_matrix(T_cloud_odom[:3, :3]).as_quat().tolist()
+    header = to_header(frame.stamp_ns, frame.frame_id, types)
+    return _to_stamped(header, "odom", T_cloud_odom[:3, 3].tolist(), quaternion, types)
+
+
 def to_transforms(frame: Frame, types: MessageTypes, links: bool = False) -> Any:
     """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame; ``links``: and all its links."""
     T_cloud_body, valid = body_frames(frame.tracks.skeletons.keypoints)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 from gckpl_ros.config import OutputConfig
 from gckpl_ros.io.live.interface import OUTPUTS
 from gckpl_ros.io.messages.detections import to_detection_array
-from gckpl_ros.io.messages.frames import to_transforms
+from gckpl_ros.io.messages.frames import to_odometry, to_transforms
 from gckpl_ros.io.messages.markers import SkeletonMarkers
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
@@ -78,9 +78,15 @@ class Outputs:
         return to_parts_cloud(cloud, frame.parts, frame.tracks.ids, self._types, self._to_cloud)
 
     def _transforms(self, cloud: Cloud, frame: Frame) -> Any:
-        if not (self._config.body_frames or self._config.link_frames):
+        config, pose = self._config, frame.T_odom_cloud
+        moves = pose is not None and config.odometry_frame
+        if not (config.body_frames or config.link_frames or moves):
             return None
-        return to_transforms(frame, self._types, links=self._config.link_frames)
+        people = frame if config.body_frames or config.link_frames else replace(frame, tracks=Tracks.empty())
+        message = to_transforms(people, self._types, links=config.link_frames)
+        if moves and pose is not None:
+            message.transforms.append(to_odometry(frame, pose, self._types))
+        return message
 
     def _bodies(self, cloud: Cloud, frame: Frame) -> Any:
         header = to_header(frame.stamp_ns, frame.frame_id, self._types)

@@ -1,6 +1,6 @@
 """sensor_msgs/PointCloud2, any layout, to and from numpy; duck-typed, so that no ROS is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +22,7 @@ def to_points(message: Any, drop_zeros: bool = True) -> tuple[Float32[np.ndarray
     and go too, unless told otherwise. Integer coordinates count as metres. Raises InputError if the message
     contradicts itself.
     """
-    grid = _grid(message)
+    grid = _grid(message, tuple("xyz"))
     xyz = np.empty((3, *grid.shape), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for axis, name in zip(xyz, "xyz", strict=True):
@@ -30,6 +30,34 @@ def to_points(message: Any, drop_zeros: bool = True) -> tuple[Float32[np.ndarray
     xyz = xyz.reshape(3, -1)
     index = np.flatnonzero(_kept(xyz, drop_zeros))
     return np.ascontiguousarray(xyz.T if len(index) == xyz.shape[1] else xyz[:, index].T), index
+
+
+_TIMES: Final = ("t", "time", "timestamp", "time_stamp", "offset_time", "time_offset", "point_time_offset")
+_UNITS_S: Final = (1.0, 1e-3, 1e-6, 1e-9)
+_SHORTEST_S, _LONGEST_S = 5e-3, 1.0
+
+
+def to_times(message: Any, index: Int64[np.ndarray, " n"], stamp_ns: int) -> Float32[np.ndarray, " n"] | None:
+    """When the points at these places were measured, in seconds after a stamp; None where no field tells.
+
+    Drivers write seconds, milli-, micro- or nanoseconds, of the clock or since the sweep began: only one of the units
+    makes a sweep of 5 ms to 1 s. Times of another clock count from the first point on.
+    """
+    name = next((field.name for field in message.fields if field.name in _TIMES), None)
+    if name is None or not len(index):
+        return None
+    values = _grid(message, (name,))[name]
+    raw = (values if values.ndim == 2 else values[..., 0]).reshape(-1)[index].astype(np.float64)
+    first = raw.min()
+    span = float(raw.max() - first)
+    unit = next((unit for unit in _UNITS_S if _SHORTEST_S <= span * unit <= _LONGEST_S), None)
+    if unit is None:
+        return None
+    begun_s = first * unit
+    if begun_s > _LONGEST_S:
+        begun_s -= stamp_ns * 1e-9
+    times: np.ndarray = (raw - first) * unit + (begun_s if abs(begun_s) <= _LONGEST_S else 0)
+    return times.astype(np.float32)
 
 
 def from_points(
@@ -62,9 +90,9 @@ def _field(types: MessageTypes, name: str, dtype: np.dtype, offset: int) -> Any:
     return types["sensor_msgs/msg/PointField"](name=name, offset=offset, datatype=datatype, count=1)
 
 
-def _grid(message: Any) -> np.ndarray:
-    """The message's points as a (height, width) view of records with fields x, y, z; nothing is copied."""
-    formats = _formats(message)
+def _grid(message: Any, names: Sequence[str]) -> np.ndarray:
+    """The message's points as a (height, width) view of records with these fields; nothing is copied."""
+    formats = _formats(message, names)
     data = np.frombuffer(message.data, np.uint8)
     width_bytes = message.width * message.point_step
     # Drivers of unorganised clouds often leave row_step at 0 or at nonsense; it means nothing for a single row.
@@ -90,14 +118,14 @@ def _grid(message: Any) -> np.ndarray:
     return grid
 
 
-def _formats(message: Any) -> dict[str, np.dtype]:
-    """The numpy types of x, y and z."""
+def _formats(message: Any, names: Sequence[str]) -> dict[str, np.dtype]:
+    """The numpy types of fields."""
     fields = {field.name: field for field in reversed(message.fields)}
-    if missing := [name for name in "xyz" if name not in fields]:
+    if missing := [name for name in names if name not in fields]:
         have = ", ".join(field.name for field in message.fields) or "none"
         raise InputError(f"cloud: no field {' and no field '.join(missing)} (its fields: {have})")
     order = ">" if message.is_bigendian else "<"
-    return {name: _format(fields[name], order, message.point_step) for name in "xyz"}
+    return {name: _format(fields[name], order, message.point_step) for name in names}
 
 
 def _format(field: Any, order: str, point_step: int) -> np.dtype:

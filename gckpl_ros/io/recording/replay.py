@@ -209,8 +209,9 @@ def replay(
         pipeline = Pipeline(config)
         adapter = load_adapter(config, pipeline.network)
         written = {topic: OUTPUTS[name].type for name, topic in _TOPICS.items()}
+        outputs = config.output.model_copy(update={"odometry_frame": True})
         with BagWriter(out, written | copied) as writer:
-            runner = Runner(pipeline, [adapter], [_Written(writer, Outputs(writer.types, config.output)), *sinks])
+            runner = Runner(pipeline, [adapter], [_Written(writer, Outputs(writer.types, outputs)), *sinks])
             records = progress(bag.records(topics), sum(map(bag.count, topics)))
             for _, frame in runner.run(replayed.samples(_copied(records, copied, writer))):
                 adapter.keep_pace()

@@ -36,6 +36,27 @@ def test_without_a_transform_a_cloud_is_skipped_and_counted():
     assert rig.status.report().examples[NO_TRANSFORM].startswith("from lidar to odom: ")
 
 
+def test_with_odometry_a_cloud_goes_at_once_unless_wheels_tell():
+    rig = Rig(track={"frame": "odometry"})
+    rig.input.add_cloud(cloud(0))
+    assert rig.take().T_fixed_cloud is None
+    rig.transforms.add(transforms(0, "odom", "lidar", 0), static=False)
+    rig.transforms.add(transforms(2, "odom", "lidar", 4), static=False)
+    rig.input.add_cloud(cloud(1))
+    np.testing.assert_allclose(rig.take().T_fixed_cloud[:3, 3], [2, 0, 0])
+    rig.input.add_cloud(cloud(3))
+    assert rig.take() is None  # from now on they are waited for
+    rig.transforms.add(transforms(4, "odom", "lidar", 8), static=False)
+    np.testing.assert_allclose(rig.take().T_fixed_cloud[:3, 3], [6, 0, 0])
+
+
+def test_odometry_that_is_published_does_not_believe_itself():
+    rig = Rig(track={"frame": "odometry"}, output={"odometry_frame": True})
+    rig.transforms.add(transforms(0, "odom", "lidar", 0), static=True)
+    rig.input.add_cloud(cloud(0))
+    assert rig.take().T_fixed_cloud is None
+
+
 def test_clouds_are_brought_into_the_frame_that_is_asked_for():
     rig = Rig(input={"frame": "base_link"}, track={"frame": "odom"})
     rig.transforms.add(transforms(0, "base_link", "lidar", 2, yaw=np.pi / 2), static=True)

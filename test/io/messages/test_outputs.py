@@ -219,3 +219,17 @@ def test_nobody_makes_empty_messages():
 def test_people_without_a_body_have_skeletons_but_no_transforms():
     messages = encoded(outputs(link_frames=True), frame(7, keypoints=np.ones_like(STANDING)))
     assert len(messages["skeletons"].skeletons) == 1 and messages["tf"].transforms == []
+
+
+def test_estimated_motion_hangs_odom_on_the_cloud_when_it_is_asked_for():
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]], [3, 1, 0]
+    moved = replace(frame(1), T_odom_cloud=T)
+    for wanted, people in ((False, True), (True, True), (True, False)):
+        outputs = Outputs(TYPES, OutputConfig(odometry_frame=wanted, body_frames=people))
+        (message,) = (message for _, message in outputs.encode(CLOUD, moved, {"tf"}))
+        links = {link.child_frame_id: link for link in message.transforms}
+        assert set(links) == {name for name, there in (("odom", wanted), ("body_1", people)) if there}
+    place = links["odom"].transform.translation
+    np.testing.assert_allclose([place.x, place.y, place.z], [-1, 3, 0], atol=1e-12)  # odom's origin, in the cloud
+    assert links["odom"].header.frame_id == CLOUD.frame_id

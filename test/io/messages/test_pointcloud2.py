@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.messages.pointcloud2 import from_points, to_points
+from gckpl_ros.io.messages.pointcloud2 import from_points, to_points, to_times
 from gckpl_ros.io.messages.typestore import typestore
 
 TYPES = typestore().types
@@ -154,3 +154,25 @@ def test_coordinates_beyond_all_bounds_count_as_not_finite():
     points, index = to_points(ros_messages.cloud(0, points=[[1, 2, 3], [3e38, 0, 1], [0, -1e9, 1], [5e6, 4e5, 10]]))
     assert index.tolist() == [0, 3]
     np.testing.assert_allclose(points[1], [5e6, 4e5, 10])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("t", np.array([0, 50_000_000, 99_000_000], np.uint32)),  # Ouster: nanoseconds since the sweep began
+        ("time", np.array([0, 0.05, 0.099], np.float32)),  # Velodyne: seconds
+        ("offset_time", np.array([0, 50_000, 99_000], np.uint32)),  # microseconds
+        ("timestamp", 1_700_000_000 + np.array([0, 0.05, 0.099])),  # Hesai: seconds of the clock
+        ("timestamp", 1_700_000_000e9 + np.array([0, 0.05e9, 0.099e9])),  # Livox: nanoseconds of the clock
+        ("timestamp", 12_345.0 + np.array([0, 0.05, 0.099])),  # of another clock: since the first point
+    ],
+)
+def test_times_of_points_as_drivers_write_them(name, values):
+    message = from_points(np.ones((3, 3), np.float32), header(), TYPES, {name: values})
+    np.testing.assert_allclose(to_times(message, np.arange(3), 1_700_000_000 * 10**9), [0, 0.05, 0.099], atol=1e-5)
+
+
+def test_points_without_times_or_all_of_one_time_have_none():
+    bare = from_points(np.ones((3, 3), np.float32), header(), TYPES)
+    still = from_points(np.ones((3, 3), np.float32), header(), TYPES, {"t": np.zeros(3, np.uint32)})
+    assert to_times(bare, np.arange(3), 0) is None and to_times(still, np.arange(3), 0) is None
