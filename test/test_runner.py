@@ -105,7 +105,7 @@ def learning(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(anchors_module, "shipped_anchors", lambda: tmp_path / "anchors.npz")
 
     def make(**values):
-        settings = config(weights, adapt={"enabled": True, "frames": 2, "min_tracklets": 1} | values)
+        settings = config(weights, adapt={"enabled": True, "tracklet_s": 0.2, "min_tracklets": 1} | values)
         pipeline = Pipeline(settings)
         adapter = load_adapter(settings, pipeline.network)
         return Runner(pipeline, [adapter]), adapter

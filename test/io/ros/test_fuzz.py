@@ -15,7 +15,6 @@ from rubbish import messages
 
 from gckpl_ros.io.messages.skeletons import stamp_ns, to_header
 from gckpl_ros.io.messages.typestore import typestore
-from gckpl_ros.io.ros.messages import message_class
 
 CLOUD, DETECTIONS = "sensor_msgs/msg/PointCloud2", "vision_msgs/msg/Detection3DArray"
 TOPICS = {CLOUD: "/points", DETECTIONS: "/detections", "tf2_msgs/msg/TFMessage": "/tf"}
@@ -51,6 +50,8 @@ def test_no_message_ends_the_node(rig, peer, active):
 def test_whatever_bytes_come_every_good_cloud_is_answered(rig, peer, active):
     # Bytes are cut, not changed: an array's length that lies keeps rmw_cyclonedds busy for seconds before we see it.
     rng, node = np.random.default_rng(2), active(input__wait_s=0.5)
+    from gckpl_ros.io.ros.messages import message_class  # needs ROS
+
     raw = {kind: peer.node.create_publisher(message_class(kind), topic, 10) for kind, topic in TOPICS.items()}
     assert rig.until(lambda: all(publisher.get_subscription_count() for publisher in raw.values()))
     skeletons = peer.listen("/gckpl/skeletons", "gckpl_ros/msg/SkeletonArray")
