@@ -40,7 +40,7 @@ class PersonConfig:
     proposals: int = 64
     apart_m: float = 0.3
     """Proposals lie at least so far from each other."""
-    least: float = 0.05
+    least: float = 0.2
     """Proposals have at least this heat."""
 
 

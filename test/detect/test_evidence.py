@@ -52,4 +52,4 @@ def test_after_a_reset_nothing_is_left():
     evidence = Evidence(DetectConfig())
     evidence(HERE, np.array([4.0]), 10**9)
     evidence.reset()
-    assert not evidence(HERE, np.array([-0.1]), 10**9 + 10**8)[1].any()
+    assert not evidence(HERE, np.array([-1.2]), 10**9 + 10**8)[1].any()

@@ -262,8 +262,9 @@ class PersonTraining(Run):
         def entropy(values: np.ndarray) -> float:
             return float(np.logaddexp(0, -(2 * labels - 1) * (logits * values[0] + values[1])).mean())
 
-        fit = minimize(entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
-        self.averaged.calibration.copy_(torch.from_numpy(fit).float())
+        if len(logits):
+            fit = minimize(entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
+            self.averaged.calibration.copy_(torch.from_numpy(fit).float())
         super().finish()
         return measured(self.averaged, self.config.validation)[0]
 
