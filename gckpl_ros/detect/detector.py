@@ -6,10 +6,10 @@ from scipy.special import expit
 
 from gckpl_ros.config import DetectConfig
 from gckpl_ros.detect.evidence import Evidence
-from gckpl_ros.detect.ground import height_above_ground
+from gckpl_ros.detect.ground import height_above_ground, within
 from gckpl_ros.detect.network import load_person
 from gckpl_ros.detect.pillars import pillars
-from gckpl_ros.detect.shape import ShapeDetector, within
+from gckpl_ros.detect.shape import ShapeDetector
 from gckpl_ros.types import Boxes, Cloud
 
 

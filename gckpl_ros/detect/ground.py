@@ -4,8 +4,17 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
+from gckpl_ros.types import Cloud
+
 WINDOW = 5  # cells: what is narrower than this is an object that stands on the ground, not ground
 SUNK_M = 0.5  # what lies further than this below its surroundings is a reflection, not ground
+
+
+def within(cloud: Cloud, range_m: float) -> Float32[np.ndarray, "3 n"]:
+    """Columns x, y, z of the points in range: each contiguous, which halves the time of all that follows."""
+    x, y = cloud.points[:, 0] - np.float32(cloud.origin[0]), cloud.points[:, 1] - np.float32(cloud.origin[1])
+    near = np.flatnonzero(x * x + y * y <= range_m**2)
+    return np.ascontiguousarray(cloud.points[near].T)
 
 
 def height_above_ground(xyz: Float32[np.ndarray, "3 n"], cell_m: float) -> Float32[np.ndarray, " n"]:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 
-from gckpl_ros.detect.pillars import FEATURES, Pillars, around
+from gckpl_ros.detect.pillars import FAR_M, FEATURES, Pillars, around
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import Weights, write_weights
 
@@ -108,7 +108,7 @@ class PersonNetwork(nn.Module):
         whole = _greatest(value, there)[:, None]
         value = self.again(torch.cat([value, whole.expand_as(value)], -1))
         pooled = _greatest(value, there)
-        scale = torch.from_numpy(np.stack([distance / 25.0, np.log1p(counts) / 4], 1).astype(np.float32))
+        scale = torch.from_numpy(np.stack([distance / FAR_M, np.log1p(counts) / 4], 1).astype(np.float32))
         said = self.decide(torch.cat([pooled, whole[:, 0], features, scale], 1))
         return Found(said[:, 0], said[:, 1:])
 
@@ -152,10 +152,10 @@ def proposals(
     seen: Pillars, heat: Heat, config: PersonConfig
 ) -> tuple[Int64[np.ndarray, " k"], Float32[np.ndarray, "k 2"]]:
     """The hottest cells whose votes lie apart, hottest first, and the places that they vote for."""
-    logits = heat.logit.detach().float().numpy()
+    logits = heat.logit.detach().numpy()
     rows = np.flatnonzero(logits > np.log(config.least / (1 - config.least)))
     rows = rows[np.argsort(-logits[rows], kind="stable")[: 4 * config.proposals]]
-    places = seen.centers[rows] + heat.vote.detach().float()[torch.from_numpy(rows)].numpy()
+    places = seen.centers[rows] + heat.vote.detach()[torch.from_numpy(rows)].numpy()
     kept = apart(places, config.apart_m)[: config.proposals]
     return rows[kept], places[kept]
 

@@ -14,6 +14,8 @@ LOWEST_M: Final = 0.12
 HIGHEST_M: Final = LOWEST_M + SLICES * SLICE_M
 BELOW_M: Final = -0.3
 FEATURES: Final = SLICES + 9
+FAR_M: Final = 25.0
+"""Ranges are told to the network as shares of this, however far it is asked to look."""
 PAD: Final = 12
 """Empty cells round the grid, so that no neighbour lies outside."""
 
@@ -76,7 +78,7 @@ def pillars(xyz: Float32[np.ndarray, "3 n"], heights: Float32[np.ndarray, " n"],
     of_point, standing = of_point[order], standing[order]
     x, y, z, heights = (axis[standing] for axis in (x, y, z, heights))
     centers = np.stack([cells // width - half + 0.5, cells % width - half + 0.5], 1).astype(np.float32) * CELL_M
-    features, grounds = _features(x, y, z, heights, of_point, centers, ground_seen, range_m)
+    features, grounds = _features(x, y, z, heights, of_point, centers, ground_seen)
     points = np.stack([x, y, heights], 1)
     return Pillars(points, grounds, of_point, cells, features, centers, index, width)
 
@@ -89,7 +91,6 @@ def _features(
     of_point: Int64[np.ndarray, " n"],
     centers: Float32[np.ndarray, "c 2"],
     ground_seen: Int64[np.ndarray, " c"],
-    range_m: float,
 ) -> tuple[Float32[np.ndarray, "c f"], Float32[np.ndarray, " c"]]:
     """Returns in each slice and on the ground, their middle, highest and lowest, range and direction; ground height."""
     count = len(centers)
@@ -107,7 +108,7 @@ def _features(
         np.log1p(total)[:, None] / 4,
         middle / CELL_M,
         np.stack([top, bottom], 1),
-        distance[:, None] / range_m,
+        distance[:, None] / FAR_M,
         centers / np.maximum(distance, 0.1)[:, None],
     ]
     grounds = np.bincount(of_point, z - heights, minlength=count) / total

@@ -63,3 +63,10 @@ def test_the_ground_of_a_place_is_that_under_the_nearest_pillar():
     slope = np.array([[x, 0.0, -1.5 + 0.1 * x + 1.0] for x in (3.1, 9.1)], np.float32)
     out = pillars(np.ascontiguousarray(slope.T), np.ones(2, np.float32), 25.0)
     np.testing.assert_allclose(out.ground(np.array([[3.4, 0.2], [8.0, 0]], np.float32)), [-1.19, -0.59], atol=1e-4)
+
+
+def test_what_the_network_is_told_does_not_depend_on_how_far_it_looks():
+    points = np.column_stack([RNG.uniform(-20, 20, (500, 2)), RNG.uniform(-1.3, 0.5, 500)]).astype(np.float32).T
+    near, far = (pillars(points, points[2] + np.float32(1.5), range_m) for range_m in (30.0, 60.0))
+    np.testing.assert_allclose(near.features, far.features, atol=1e-4)
+    np.testing.assert_allclose(near.centers, far.centers, atol=1e-5)
