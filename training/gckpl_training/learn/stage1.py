@@ -45,6 +45,8 @@ class Stage1Config(RunConfig):
     lambda_kp: float = 0.5
     lambda_seg: float = 1.0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    """Fuse the network's operations: needs a C++ compiler and a minute, then a CPU takes 1.6 times as many crops."""
     validate_every: int = 1000
     validation_people: int = 2000
     crops: CropConfig = field(default_factory=CropConfig)
@@ -61,13 +63,14 @@ class Stage1(Run):
     stage = "1"
     headline = "mpjpe"
     several_processes = True
-    free = (*Run.free, "validate_every", "validation_people")
+    free = (*Run.free, "compile", "validate_every", "validation_people")
     config: Stage1Config
     validation: Validation
 
     def __init__(self, config: Stage1Config) -> None:
         super().__init__(config)
         self.network = build(config.network).to(self.device)
+        self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
@@ -124,7 +127,7 @@ class Stage1(Run):
             group["lr"] = config.learning_rate * config.schedule(self.step)
         lower = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[config.precision]
         with torch.autocast(self.device.type, dtype=lower, enabled=lower is not None):
-            prediction = self.network(*batch.inputs)
+            prediction = self.forward(*batch.inputs)
         truth = batch.required("keypoints")
         keypoints = keypoint_loss(prediction.steps.float(), truth)
         parts = segmentation_loss(prediction.part_logits.float(), batch.required("parts"), batch.mask)
