@@ -27,7 +27,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "replay": "speed.replay_rows",
     "simulate": "speed.simulate_rows",
     "pipeline": "speed.pipeline_rows",
-    "accuracy": "accuracy.accuracy_rows",
+    "accuracy": "accuracy.accuracy_result",
     "sensors": "accuracy.sensor_rows",
     "flow": "flow.flow_rows",
     "labelfree": "labelfree.labelfree_result",

@@ -22,9 +22,12 @@ def main(
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
     small: Annotated[
-        bool, tyro.conf.arg(help="labelfree, adaptation, detect: less of everything, to see that it runs")
+        bool, tyro.conf.arg(help="labelfree, adaptation, detect, accuracy: less of everything, to see that it runs")
     ] = False,
-    independent: Annotated[Path | None, tyro.conf.arg(help="detect: folder of another simulator's streets")] = None,
+    independent: Annotated[
+        Path | None,
+        tyro.conf.arg(help="detect: folder of another simulator's streets; accuracy: of its streets test and full"),
+    ] = None,
     real: Annotated[Path | None, tyro.conf.arg(help="detect: folder of labelled real frames")] = None,
     scenes: Annotated[Path | None, tyro.conf.arg(help="detect: shards of test scenes; None: made here")] = None,
     pictures: Annotated[

@@ -37,14 +37,15 @@ class Validation:
 
 @torch.inference_mode()
 def predict(network: KeypointNetwork, batches: list[PersonBatch]) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Keypoints, confidence logits, points whose part is right, and points, over all batches."""
+    """Keypoints, confidence logits, points whose part is right, and points whose part is known, over all batches."""
     keypoints, logits, right, points = [], [], 0, 0
     for batch in batches:
         prediction = network(*batch.inputs)
         keypoints.append(prediction.keypoints.float().cpu())
         logits.append(prediction.confidence_logit.float().cpu())
-        same = prediction.part_logits.argmax(-1) == batch.required("parts")
-        right, points = right + int((same & batch.mask).sum()), points + int(batch.mask.sum())
+        if batch.parts is not None:
+            same = prediction.part_logits.argmax(-1) == batch.parts
+            right, points = right + int((same & batch.mask).sum()), points + int(batch.mask.sum())
     return torch.cat(keypoints).numpy(), torch.cat(logits).numpy(), right, points
 
 

@@ -126,6 +126,11 @@ class PersonMaker:
         cull = torch.arange(len(faces), device=self.device) < len(self.body.faces)
         return scan(vertices, faces, model, cull=cull, generator=self.generator)
 
+    def boxes(self, posed: Posed, config: CropConfig) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"], Tensor]:
+        """Centre, size with its margin (m) and yaw (rad) of the box that each person is cut out with."""
+        center, size, yaw = detector_boxes(posed, self.generator, config.box_shift_m)
+        return center, size + 2 * config.margin_m, yaw
+
     def box(
         self,
         returns: Returns,
@@ -137,8 +142,8 @@ class PersonMaker:
     ) -> Boxed:
         """Noisy returns in a detector's box of each person; ``labels`` are the parts of the faces."""
         g = self.generator
-        center, size, yaw = detector_boxes(posed, g, config.box_shift_m)
-        center, size = center + bias_m, size + 2 * config.margin_m
+        center, size, yaw = self.boxes(posed, config)
+        center = center + bias_m
         returns = returns.keep(in_box(returns.points - center[:, None], size, yaw)).subset(MOST_RETURNS, g)
         returns = sensor_noise(returns, model, g)
         crops = PersonBatch(
