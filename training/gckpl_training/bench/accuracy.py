@@ -46,6 +46,8 @@ HARD, PROTOCOL, INDEPENDENT = "hard", "protocol", ("test", "full")
 NEAR_M: Final = (0.7, 3.0)
 ON_FOOT: Final = tuple(name for name in (*UNLABELLED, *TEST) if name not in ("06_09", "11_01"))
 """Daily motions of the val subjects: they walk and run; without the dribbler and the one who kicks."""
+DIVIDED: Final = (HARD, PROTOCOL, *(f"independent {name}" for name in INDEPENDENT))
+"""Sets whose groups have rows of their own."""
 LOW_M: Final = 1.2
 TRUNK: Final = ("hip", "shoulder")
 AROUND_JOINTS_M: Final = 0.2
@@ -256,7 +258,8 @@ def _group_rows(sets: Sequence[HeldOut], scores: Mapping[str, Mapping[str, Score
     """Errors of each network in each group of each set; by heading error, each network has its own people."""
     for people in sets:
         whole = np.ones(len(people.column("counts")), bool)
-        for by, group, chosen in (("", "all", whole), *people.groups):
+        groups = people.groups if people.name in DIVIDED else ()
+        for by, group, chosen in (("", "all", whole), *groups):
             if chosen.any():
                 row = {"table": "groups", "set": people.title, "by": by, "group": group, "people": int(chosen.sum())}
                 yield row | {f"{name}_cm": score[people.name].cm(chosen) for name, score in scores.items()}
