@@ -13,7 +13,8 @@ from gckpl_ros.batch import PersonBatch
 
 WIDEST_M: Final = 4.0
 """Float16 keeps 2 mm up to here: points further from their box's centre belong to no person."""
-_LATE_S: Final = 60.0
+LATE_S: Final = 60.0
+"""Frames that only fill up a batch come so much later than the last one that they mean nothing to it."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _with_frames(tracklet: Tracklet, frames: int) -> Tracklet:
     if not more:
         return tracklet
     changed: dict[str, Any] = {name: held(getattr(tracklet, name)) for name in ("views", "origins")}
-    changed |= {"counts": zeros(tracklet.counts), "dt_s": np.append(tracklet.dt_s, [_LATE_S] * more)}
+    changed |= {"counts": zeros(tracklet.counts), "dt_s": np.append(tracklet.dt_s, [LATE_S] * more)}
     if tracklet.keypoints is not None:
         changed |= {name: zeros(getattr(tracklet, name)) for name in ("keypoints", "confidence")}
     return replace(tracklet, **changed)

@@ -11,7 +11,7 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.replay import CLOUD_TYPE
-from gckpl_training.data.people import read_people, save_crops
+from gckpl_training.data.people import read_people, save_people
 
 CLOUDS, STEP_M = 9, 0.1
 STARTS = np.array([[6.0, -2.0, 0.0], [8.0, 3.0, 0.0]])
@@ -45,10 +45,11 @@ def test_tracked_people_become_crop_sequences(walk: Path) -> None:
 
 def test_recordings_and_crop_files_are_joined(walk: Path, tmp_path: Path) -> None:
     few = read_people((walk,), frames=4)
-    save_crops(tmp_path / "crops.npz", few)
-    assert len(read_people((walk, tmp_path / "crops.npz"), frames=4)) == 2 * len(few)
-    with pytest.raises(InputError, match=r"\[2, 4\] frames"):
-        read_people((walk, tmp_path / "crops.npz"), frames=2)
+    save_people(tmp_path / "crops.people", few)
+    assert len(read_people((walk, tmp_path / "crops.people"), frames=4)) == 2 * len(few)
+    assert len(read_people((walk, tmp_path / "crops.people"), frames=2)) == 4 * len(few)
+    with pytest.raises(InputError, match=r"\[4, 8\] frames"):
+        read_people((walk, tmp_path / "crops.people"), frames=8)
 
 
 def test_nobody_seen_for_long_enough_is_an_error(walk: Path) -> None:

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,11 +14,10 @@ from gckpl_ros.batch import PersonBatch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import fingerprint, load_network, save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_ros.files import save_arrays
 from gckpl_ros.learn.learner import LearnerConfig
 from gckpl_ros.learn.teachers import load_temporal
 from gckpl_ros.skeleton import BACKGROUND
-from gckpl_training.data.people import load_crops, load_labelled, save_crops
+from gckpl_training.data.people import load_labelled, save_people
 from gckpl_training.learn import stage2
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.stage2 import Stage2, Stage2Config, from_data, pseudo_label
@@ -50,17 +48,18 @@ def start(tmp_path: Path) -> Path:
 
 def config(tmp_path: Path, start: Path, **changes: object) -> Stage2Config:
     settings = Stage2Config(
-        data=(tmp_path / "crops.npz",), weights=str(start), teacher="smoothing", out=tmp_path / "run", steps=4, pairs=3,
-        replay=4, seen=0, device="cpu", crops=CROPS,
+        data=(tmp_path / "crops.people",), weights=str(start), teacher="smoothing", out=tmp_path / "run", steps=4,
+        pairs=3, replay=4, seen=0, device="cpu", crops=CROPS,
     )  # fmt: skip
     return replace(settings, **changes)
 
 
 def test_crop_files_come_back_as_they_were(tmp_path: Path, people: PersonBatch) -> None:
-    save_crops(tmp_path / "crops.npz", people)
-    back = load_labelled(tmp_path / "crops.npz")
+    save_people(tmp_path / "crops.people", people)
+    back = load_labelled(tmp_path / "crops.people")
     torch.testing.assert_close(back.points, people.points, atol=2e-3, rtol=0)
-    for name in ("views", "origins", "dt_s", "keypoints", "parts", "mask"):
+    assert back.required("parts")[back.mask].equal(people.required("parts")[people.mask])
+    for name in ("views", "origins", "dt_s", "keypoints", "mask"):
         torch.testing.assert_close(back.required(name), people.required(name))
 
 
@@ -68,25 +67,21 @@ def test_crop_files_may_miss_keypoints_and_parts(tmp_path: Path, people: PersonB
     """Those of the mask, and those that are NaN, are unknown."""
     known, keypoints = torch.ones(people.keypoints.shape[:-1], dtype=torch.bool), people.keypoints.clone()
     known[0, 1, 2], keypoints[3, 0, 5, 1] = False, torch.nan
-    save_crops(tmp_path / "crops.npz", replace(people, parts=None, keypoints=keypoints, keypoint_mask=known))
-    back = load_labelled(tmp_path / "crops.npz")
+    save_people(tmp_path / "crops.people", replace(people, parts=None, keypoints=keypoints, keypoint_mask=known))
+    back = load_labelled(tmp_path / "crops.people")
     assert back.parts is None and (~back.required("keypoint_mask")).nonzero().tolist() == [[0, 1, 2], [3, 0, 5]]
     run = Finetune(FinetuneConfig(steps=1, out=tmp_path / "run", batch_size=4, device="cpu"), back, TokenNetwork(TINY))
     assert 0 < run.train_step()["total"] < float("inf")
 
 
 def test_crop_files_that_are_none_are_errors(tmp_path: Path, people: PersonBatch) -> None:
-    save_crops(tmp_path / "crops.npz", unlabelled(people))
+    save_people(tmp_path / "crops.people", unlabelled(people))
     with pytest.raises(InputError, match="no keypoints"):
-        load_labelled(tmp_path / "crops.npz")
-    bad = {key: np.zeros((2, 3, 4)) for key in ("points", "mask", "views", "origins")}
-    save_arrays(tmp_path / "bad.npz", **bad)
-    with pytest.raises(InputError, match="shapes"):
-        load_crops(tmp_path / "bad.npz")
+        load_labelled(tmp_path / "crops.people")
 
 
 def test_it_learns_from_crops_and_keeps_the_labels_it_took(tmp_path: Path, start: Path, people: PersonBatch) -> None:
-    save_crops(tmp_path / "crops.npz", unlabelled(people))
+    save_people(tmp_path / "crops.people", unlabelled(people))
     run = from_data(config(tmp_path, start))
     run.run()
     written = {path.name for path in (tmp_path / "run").iterdir()}
@@ -134,7 +129,7 @@ def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Pa
         files = (tmp_path / "run").iterdir()
         return {file.name: file.stat().st_mtime_ns for file in files if file.name != "config.json"}
 
-    save_crops(tmp_path / "crops.npz", unlabelled(people))
+    save_people(tmp_path / "crops.people", unlabelled(people))
     first = made()
     assert len(first) == 2 and made(seed=3, steps=9) == first
     single = made(teacher="single")
@@ -142,7 +137,7 @@ def test_artefacts_are_reused_for_what_made_them_alone(tmp_path: Path, start: Pa
     torch.manual_seed(9)
     save_network(tmp_path / "other.safetensors", TokenNetwork(TINY), {})
     assert len(made(weights=str(tmp_path / "other.safetensors"))) == 5
-    save_crops(tmp_path / "crops.npz", unlabelled(people.rows(torch.arange(3))))
+    save_people(tmp_path / "crops.people", unlabelled(people.rows(torch.arange(3))))
     assert len(made()) == 7 and len(from_data(config(tmp_path, start)).people.people) == 3
 
 
@@ -207,8 +202,8 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, stage: str, mo
     monkeypatch.setattr(sys, "argv", ["gckpl", "train", stage, "--out", str(tmp_path / "file" / "run")])
     if stage == "finetune":
         people = PasserSource(PASSERS, 1).draw(1)
-        save_crops(tmp_path / "labelled.npz", people)
-        sys.argv += ["--labels", str(tmp_path / "labelled.npz")]
+        save_people(tmp_path / "labelled.people", people)
+        sys.argv += ["--labels", str(tmp_path / "labelled.people")]
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2

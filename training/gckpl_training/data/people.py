@@ -1,26 +1,15 @@
-"""People to learn from: crop sequences on disk (.npz), and those whom the pipeline tracks in recordings.
-
-The files hold tracklets as the network takes them, with labels where they are known.
-
-Arrays: points (b, t, n, 3) m in float16, mask (b, t, n), views (b, t, 3), origins (b, t, 3), dt_s (b, t) where known;
-and for fine-tuning keypoints (b, t, 14, 3) m, relative to each frame's origin, keypoint_mask (b, t, 14) where some are
-unknown (NaN is too), and labels (b, t, n), the body part of each point, where there are such. See gckpl_ros.batch for
-the frames.
-"""
+"""People to learn from: person sequences on disk, and those whom the pipeline tracks in recordings."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
 
-import numpy as np
-import torch
+from rich.console import Console
 from rich.progress import track
 
 from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.files import array_names, load_arrays, save_arrays
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.replay import RecordedInput
 from gckpl_ros.io.recording.summary import Tally
@@ -28,47 +17,32 @@ from gckpl_ros.people.tracklets import Tracklet, unpack
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.runner import Observer, Runner
 from gckpl_ros.types import Frame, Sample
-
-# Name on disk, type on disk, and shape behind (b, t), of each field of PersonBatch that is kept.
-_KEPT: Final[dict[str, tuple[str, Any, tuple[int | str, ...]]]] = {
-    "points": ("points", np.float16, ("n", 3)),
-    "mask": ("mask", np.bool_, ("n",)),
-    "views": ("views", np.float32, (3,)),
-    "origins": ("origins", np.float32, (3,)),
-    "dt_s": ("dt_s", np.float32, ()),
-    "parts": ("labels", np.uint8, ("n",)),
-    "keypoints": ("keypoints", np.float32, (14, 3)),
-    "keypoint_mask": ("keypoint_mask", np.bool_, (14,)),
-}
-_NEEDED: Final = ("points", "mask", "views", "origins")
-_READ_AS: Final[dict[Any, Any]] = {np.float16: np.float32, np.uint8: np.int64}
+from gckpl_training.data.sequences import Sequences, open_shards, shard_files, write_shard
 
 
-def save_crops(path: Path, people: PersonBatch) -> None:
-    """Write tracklets and what is known of them, whole or not at all."""
-    arrays = {
-        name: value.cpu().numpy().astype(dtype)
-        for field, (name, dtype, _) in _KEPT.items()
-        if (value := getattr(people, field)) is not None
-    }
-    save_arrays(path, **arrays)
+def save_people(path: Path, people: PersonBatch) -> None:
+    """Write tracklets and what is known of them as one shard, points in half precision as they are collected."""
+    write_shard(path, Sequences.of(people, points_as="float16"))
 
 
-def load_crops(path: Path) -> PersonBatch:
-    """Crop sequences, labelled or not; raises InputError when the file holds none."""
-    there = set(array_names(path))
-    fields = {field: kept for field, kept in _KEPT.items() if field in _NEEDED or kept[0] in there}
-    data = load_arrays(path, *(name for name, _, _ in fields.values()))
-    _check(path, data)
-    arrays = {field: data[name].astype(_READ_AS.get(dtype, dtype)) for field, (name, dtype, _) in fields.items()}
-    return _masked(PersonBatch(**{field: torch.from_numpy(array) for field, array in arrays.items()}))
+def load_people(path: Path, frames: int = 0) -> PersonBatch:
+    """Person sequences as tracklets, longer ones cut into ``frames`` where that is asked; InputError without any.
+
+    Damaged shards are left out, and named on stderr.
+    """
+    found = open_shards([path])
+    for reason in found.skipped.values():
+        Console(stderr=True).print(f"skipped: {reason}", soft_wrap=True)
+    longest = max(int(shard.lengths.max(initial=1)) for shard in found.shards)
+    return _masked(Sequences.together(found.shards, min(frames or longest, longest)))
 
 
 def load_labelled(path: Path) -> PersonBatch:
-    """Crop sequences with keypoints, some perhaps unknown; raises InputError when it has none."""
-    if "keypoints" not in array_names(path):
+    """Person sequences with keypoints, some perhaps unknown; raises InputError when they have none."""
+    people = load_people(path)
+    if people.keypoints is None:
         raise InputError(f"{path} has no keypoints: fine-tuning needs labelled crops")
-    return load_crops(path)
+    return people
 
 
 def _masked(people: PersonBatch) -> PersonBatch:
@@ -77,16 +51,6 @@ def _masked(people: PersonBatch) -> PersonBatch:
         return people
     known = finite if people.keypoint_mask is None else finite & people.keypoint_mask
     return replace(people, keypoint_mask=known)
-
-
-def _check(path: Path, data: dict[str, np.ndarray]) -> None:
-    """Raises InputError where arrays do not belong together."""
-    b, t, n = data["mask"].shape if data["mask"].ndim == 3 else (-1, -1, -1)
-    shapes = {name: tuple(n if size == "n" else size for size in shape) for name, _, shape in _KEPT.values()}
-    if any(array.shape != (b, t, *shapes[name]) for name, array in data.items()):
-        raise InputError(
-            f"{path}: shapes do not belong together: { {name: array.shape for name, array in data.items()} }"
-        )
 
 
 class Recorder(Observer):
@@ -110,11 +74,14 @@ class Recorder(Observer):
 
 
 def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", frames: int = 10) -> PersonBatch:
-    """Everybody in recordings and crop files; raises InputError where one cannot be read, or nobody is in any."""
+    """Everybody in recordings and person sequences; raises InputError where nobody is in any.
+
+    Longer sequences are cut into tracklets of so many frames.
+    """
     found: list[PersonBatch] = []
     for path in data:
-        if path.suffix == ".npz":
-            found.append(load_crops(path))
+        if shard_files(path):
+            found.append(load_people(path, frames))
         elif seen := tracked_people(path, weights, frame, frames):
             found.append(unpack(seen))
     if not any(map(len, found)):

@@ -24,8 +24,8 @@ class FinetuneConfig(RunConfig):
     """Fine-tune on labelled crops; resumes where a former run in ``out`` stopped."""
 
     out: Path = Path("runs/finetune")
-    labels: Path = Path("labelled.npz")
-    """Labelled crop sequences (.npz, see gckpl_training/data/people.py)."""
+    labels: Path = Path("labelled.people")
+    """Labelled person sequences: a shard, or a folder of them (docs/data.md)."""
     weights: str = ""
     """Where to start; empty: the weights that ship; `random`: from nothing, with ``network``."""
     network: NetworkConfig = field(default_factory=TokenConfig)

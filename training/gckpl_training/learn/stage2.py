@@ -23,7 +23,7 @@ from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.learner import Learner, LearnerConfig, pair_batches
 from gckpl_ros.learn.stage2_loss import LossWeights
 from gckpl_ros.learn.teachers import SingleTeacher, SmoothingTeacher, Teacher, TemporalTeacher, load_temporal
-from gckpl_training.data.people import load_crops, read_people, save_crops
+from gckpl_training.data.people import load_people, read_people, save_people
 from gckpl_training.learn.artefacts import artefact, key, settings
 from gckpl_training.learn.run import Run, RunConfig, Stream, open_folder
 from gckpl_training.motion.library import FittedMotions
@@ -40,7 +40,7 @@ class Stage2Config(RunConfig):
     """Learn from people without labels (GC-KPL, Stage II); resumes where a former run in ``out`` stopped."""
 
     data: tuple[Path, ...] = ()
-    """Recordings (.mcap, .db3, folder), or crop sequences (.npz) as this command keeps them in ``out``."""
+    """Recordings (.mcap, .db3, folder), or person sequences (docs/data.md), such as this command keeps in ``out``."""
     frame: str = ""
     """Fixed frame of recordings whose sensor moves, e.g. odom (needs TF)."""
     weights: str = ""
@@ -120,14 +120,14 @@ def pseudo_label(config: Stage2Config, start: KeypointNetwork, people: PersonBat
 def people_of(config: Stage2Config, network: KeypointNetwork) -> PersonBatch:
     """Everybody in ``data``; kept in ``out``, once for what they are made of. Raises InputError without anybody."""
     if not config.data:
-        raise InputError("nobody to learn from: give recordings or crop sequences with --data")
+        raise InputError("nobody to learn from: give recordings or person sequences with --data")
     made_of = {"data": config.data, "network": network, "frame": config.frame, "pipeline": Config().to_ros_yaml()}
     kept = artefact(
-        config.out / "people.npz",
+        config.out / "people.people",
         made_of,
-        lambda path: save_crops(path, read_people(config.data, config.weights, config.frame)),
+        lambda path: save_people(path, read_people(config.data, config.weights, config.frame)),
     )
-    return load_crops(kept)
+    return load_people(kept)
 
 
 def from_data(config: Stage2Config) -> "Stage2":

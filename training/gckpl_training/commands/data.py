@@ -1,0 +1,182 @@
+"""The command `gckpl data`: person sequences (docs/data.md) checked, shown, measured, split and merged."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import tyro
+
+from gckpl_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from gckpl_training.data.sequences import Sequences, Shards
+
+Given = tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")]]
+
+
+class Task(Protocol):
+    """A subcommand: its settings, and what it does; it imports what is heavy when it runs."""
+
+    def run(self) -> None:
+        """Do it; raises InputError where it cannot."""
+        ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read every shard whole and compare its checksums; status 2 where one cannot be used."""
+
+    paths: Given
+
+    def run(self) -> None:
+        """One line for each shard."""
+        from rich.console import Console
+
+        found = _opened(self.paths)
+        for file, shard in found:
+            sizes = f"{len(shard)} sequences, {len(shard['views'])} frames, {len(shard['points'])} points"
+            Console().print(f"{file}: {sizes}", soft_wrap=True, highlight=False)
+        if found.skipped:
+            raise InputError(f"{len(found.skipped)} of {len(found.skipped) + len(found.files)} shards cannot be used")
+
+
+@dataclass(frozen=True)
+class Show:
+    """A picture of some people, from the front and from the side, with all that is known of them."""
+
+    paths: Given
+    out: Path = Path("people.png")
+    people: int = 12
+    seed: int = 0
+    """Another seed, other people."""
+
+    def run(self) -> None:
+        """Draw it."""
+        from gckpl_ros.files import atomic_write
+        from gckpl_training.data.overview import sheet
+
+        figure = sheet(_opened(self.paths).shards, self.people, self.seed)
+        with atomic_write(self.out, "name another file with --out") as beside:
+            figure.savefig(beside, format=self.out.suffix.removeprefix(".") or "png", bbox_inches="tight")
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Points, ranges, lengths, bones and postures as tables; with --out as JSON and plots too."""
+
+    paths: Given
+    out: Path | None = None
+    """Folder for stats.json and plots."""
+
+    def run(self) -> None:
+        """Print the tables."""
+        from rich.console import Console
+
+        from gckpl_ros.files import atomic_write, write_file
+        from gckpl_training.data.overview import overview, plots
+
+        found = overview(_opened(self.paths).shards)
+        figures = found.figures()
+        if self.out is not None:
+            for name, figure in plots(found).items():
+                with atomic_write(self.out / f"{name}.png", "name another folder with --out") as beside:
+                    figure.savefig(beside, format="png")
+            write_file(self.out / "stats.json", json.dumps(figures, indent=1) + "\n", "name another folder with --out")
+        for name, value in figures.items():
+            Console().print(f"{name}: {json.dumps(value)}", soft_wrap=True, highlight=False)
+        Console().print(f"fields: {', '.join(found.has)}", soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Deal sequences out by chance, all of one track to the same side: OUT/train and OUT/val, or as named."""
+
+    paths: Given
+    out: Path
+    shares: tuple[tuple[str, float], ...] = (("train", 0.9), ("val", 0.1))
+    """Names and shares, such as --shares train 0.9 val 0.1."""
+    seed: int = 0
+
+    def run(self) -> None:
+        """Write each side's shards, named as theirs."""
+        import numpy as np
+
+        from gckpl_training.data.sequences import write_shard
+
+        found, ends = _opened(self.paths), np.cumsum([share for _, share in self.shares])
+        if len({name for name, _ in self.shares}) < len(self.shares) or min(share for _, share in self.shares) < 0:
+            raise InputError("--shares wants different names, each with a share that is not negative")
+        for name, (_, shard) in _names(found):
+            lots = np.array([_lot(self.seed, name, one) for one in _identities(shard)])
+            side = np.searchsorted(ends / ends[-1], lots, side="right")
+            for place, (into, _) in enumerate(self.shares):
+                if (side == place).any():
+                    write_shard(self.out / into / name, shard.rows(side == place))
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Put the shards of several sets into one folder; what cannot be read is left out and named."""
+
+    paths: Given
+    out: Path
+
+    def run(self) -> None:
+        """Write them under names that tell the set."""
+        from gckpl_training.data.sequences import write_shard
+
+        found = _opened(self.paths)
+        for name, (file, shard) in _names(found):
+            path = self.out / name
+            if path.exists() and path.resolve() != file.resolve():
+                raise InputError(f"{path} is there already: name another folder with --out")
+            write_shard(path, shard)
+
+
+Tasks = (
+    Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Stats, tyro.conf.subcommand("stats")]
+    | Annotated[Split, tyro.conf.subcommand("split")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
+)
+
+
+def main(task: tyro.conf.OmitSubcommandPrefixes[Annotated[Tasks, tyro.conf.arg(name="")]]) -> None:
+    """Person sequences: people in LiDAR over time, to learn from and to measure on (docs/data.md)."""
+    chosen: Task = task
+    chosen.run()
+
+
+def _opened(paths: tuple[Path, ...]) -> "Shards":
+    """All shards that can be read; the others are named on stderr."""
+    from rich.console import Console
+
+    from gckpl_training.data.sequences import open_shards
+
+    if not paths:
+        raise InputError("give shards (.people) or folders of them")
+    found = open_shards(paths)
+    for reason in found.skipped.values():
+        Console(stderr=True).print(f"skipped: {reason}", soft_wrap=True, highlight=False)
+    return found
+
+
+def _names(found: "Shards") -> Iterator[tuple[str, tuple[Path, "Sequences"]]]:
+    """Shards with names that are their own among all: the file's, with the folder's before it where two are alike."""
+    names = [file.name for file in found.files]
+    for file, shard in found:
+        yield file.name if names.count(file.name) == 1 else f"{file.parent.name}-{file.name}", (file, shard)
+
+
+def _identities(shard: "Sequences") -> list[int]:
+    """What tells people apart: their tracks, or their place where nobody counted."""
+    return shard["track_ids"].tolist() if "track_ids" in shard else list(range(len(shard)))
+
+
+def _lot(seed: int, name: str, person: int) -> float:
+    """The same number from 0 to 1 for the same person of a shard, on every machine."""
+    return zlib.crc32(f"{seed} {name} {person}".encode()) / 2**32
