@@ -21,8 +21,8 @@ COMMANDS = {
         "what a node or `gckpl live` learns: status, pause, save, ...",
     ),
     "evaluate": ("gckpl_ros.commands.evaluate", "measure a replayed recording against its truth"),
-    "data": ("gckpl_training.commands.data", "person sequences: check, show, stats, split, merge"),
-    "train": ("gckpl_training.commands.train", "train networks: stage1, stage2, temporal, finetune"),
+    "data": ("gckpl_training.commands.data", "person sequences: simulate, check, show, stats, split, merge"),
+    "train": ("gckpl_training.commands.train", "train networks: stage1, far, stage2, temporal, person, finetune"),
     "benchmark": ("gckpl_training.commands.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
     "config": ("gckpl_ros.commands.config", "print the complete configuration with descriptions"),
 }

@@ -65,7 +65,7 @@ ALLOWED_TRAINING = {
     "learn": {"motion", "simulate", "data"},
     "street": {"motion", "lidar", "scene"},
     "bench": {"motion", "lidar", "scene", "simulate", "data", "learn", "street"},
-    "commands": {"data", "learn", "street", "bench"},
+    "commands": {"simulate", "data", "learn", "street", "bench"},
     "bake_body": set(),
     "__init__": set(),
 }

@@ -5,6 +5,7 @@ space, attend to the points near them and move: the cost grows linearly with the
 turned so that the sensor looks along +x, and centred on its points: it need not learn where the sensor stands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -172,7 +173,16 @@ class TokenConfig:
     layers: int = 3
     free_tokens: int = 10
     neighbours: int = 8
+    """Points that tell the shape around each; 0: none, for finding them is a third of a small network's time."""
     fourier_bands: int = 5
+
+
+SIZES: Final[Mapping[str, TokenConfig]] = {
+    "nano": TokenConfig(width=64, point_width=32, layers=2, free_tokens=4, neighbours=0, fourier_bands=4),
+    "small": TokenConfig(),
+    "base": TokenConfig(width=192, point_width=96, heads=6, layers=5, free_tokens=18, neighbours=12),
+}
+"""One network in three sizes: for small boards, for CPUs, for GPUs and as the teacher of the other two."""
 
 
 class TokenNetwork(KeypointNetwork):
@@ -236,13 +246,16 @@ class PointEmbedding(nn.Module):
         self.neighbours = config.neighbours
         self.register_buffer("bands", 2.0 ** torch.arange(config.fourier_bands) * torch.pi / 2, persistent=False)
         self.place = mlp(3 + 6 * config.fourier_bands, config.point_width, config.point_width)
-        self.edge = mlp(3, 32, 32)
-        self.shape = nn.Linear(32, config.point_width)
+        if config.neighbours:
+            self.edge = mlp(3, 32, 32)
+            self.shape = nn.Linear(32, config.point_width)
 
     def forward(self, points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
         """Embed points in metres around the person's centre."""
         angle = (points[..., None] * self.bands).flatten(-2)
         features: Tensor = self.place(torch.cat([points, angle.sin(), angle.cos()], -1))
+        if not self.neighbours:
+            return features
         edges = _neighbour_offsets(points, mask, self.neighbours)
         shape: Tensor = self.shape(self.edge(edges * 5.0).amax(2))  # offsets are a few decimetres at the most
         return features + shape

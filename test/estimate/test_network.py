@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gckpl_ros.estimate.checkpoint import SHIPPED, load_network
 from gckpl_ros.estimate.network import KeypointNetwork, Prediction
-from gckpl_ros.estimate.tokens import Gathering, Hearing, PlacedAttention, TokenConfig, TokenNetwork
+from gckpl_ros.estimate.tokens import SIZES, Gathering, Hearing, PlacedAttention, TokenConfig, TokenNetwork
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,19 @@ def test_any_number_of_points(network: KeypointNetwork, count: int) -> None:
     assert said.keypoints.shape == (2, 14, 3)
     assert said.part_logits.shape == (2, max(count, 1), 15)
     assert all(bool(torch.isfinite(value).all()) for value in said)
+
+
+@torch.no_grad()
+def test_sizes_differ_in_size_alone_and_ship_under_their_names() -> None:
+    """The smallest one looks for no neighbours: padding is not seen there either."""
+    built = {name: TokenNetwork(config).eval() for name, config in SIZES.items()}
+    counts = [sum(value.numel() for value in network.parameters()) for network in built.values()]
+    assert list(built) == ["nano", "small", "base"] and counts == sorted(counts)
+    assert all(load_network(name).config == SIZES[name] for name in SHIPPED)
+    points, mask, views = people(2, 30)
+    padded = torch.cat([mask, torch.zeros(2, 5, dtype=torch.bool)], 1)
+    said = built["nano"](torch.cat([points, torch.ones(2, 5, 3)], 1), padded, views)
+    close(built["nano"](points, mask, views), said._replace(part_logits=said.part_logits[:, :30]))
 
 
 def test_every_parameter_learns() -> None:

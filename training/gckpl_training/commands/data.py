@@ -1,9 +1,10 @@
-"""The command `gckpl data`: person sequences (docs/data.md) checked, shown, measured, split and merged."""
+"""The command `gckpl data`: crops simulated; person sequences (docs/data.md) checked, shown, split and merged."""
 
 import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -23,6 +24,53 @@ class Task(Protocol):
     def run(self) -> None:
         """Do it; raises InputError where it cannot."""
         ...
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Simulate crops into shards for `gckpl train far`; stopped, it goes on with the shards that are not there yet."""
+
+    out: Path = Path("runs/far/shards")
+    """Folder of the shards; those that are there stay."""
+    mocap: tuple[Path, ...] = ()
+    """Packed motion capture; of each file the split train."""
+    shards: int = 250
+    """How many in the end, 11 MB each."""
+    workers: int = 1
+    """Processes, one core each."""
+    crops: int = 8192
+    """In each shard."""
+
+    def run(self) -> None:
+        """In this process, or in several."""
+        if min(self.workers, self.shards, self.crops) < 1:
+            raise InputError("give one worker, shard and crop at least")
+        if self.workers == 1:
+            return self.share(0)
+        context = get_context("spawn")
+        shares = [context.Process(target=self.share, args=(worker,)) for worker in range(self.workers)]
+        for share in shares:
+            share.start()
+        for share in shares:
+            share.join()
+        if any(share.exitcode for share in shares):
+            raise InputError(f"not all shards could be made in {self.out}: see above, then start it again")
+
+    def share(self, worker: int) -> None:
+        """Every ``workers``-th shard that is not there yet, on one core."""
+        import torch
+
+        from gckpl_training.data.crops import save_crops
+        from gckpl_training.simulate.varied import VariedSource
+
+        wanted = {index: self.out / f"{index:04d}.npz" for index in range(worker, self.shards, self.workers)}
+        missing = {index: path for index, path in wanted.items() if not path.exists()}
+        if not missing:
+            return
+        torch.set_num_threads(1)
+        source = VariedSource(self.mocap)
+        for index, path in missing.items():
+            save_crops(path, source.shard(index, self.crops))
 
 
 @dataclass(frozen=True)
@@ -137,7 +185,8 @@ class Merge:
 
 
 Tasks = (
-    Annotated[Check, tyro.conf.subcommand("check")]
+    Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Stats, tyro.conf.subcommand("stats")]
     | Annotated[Split, tyro.conf.subcommand("split")]
@@ -146,7 +195,7 @@ Tasks = (
 
 
 def main(task: tyro.conf.OmitSubcommandPrefixes[Annotated[Tasks, tyro.conf.arg(name="")]]) -> None:
-    """Person sequences: people in LiDAR over time, to learn from and to measure on (docs/data.md)."""
+    """People in LiDAR to learn from and to measure on: simulated crops; person sequences (docs/data.md)."""
     chosen: Task = task
     chosen.run()
 

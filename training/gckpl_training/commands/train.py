@@ -5,6 +5,7 @@ from typing import Annotated
 import tyro
 
 from gckpl_ros.errors import InputError
+from gckpl_training.learn.far import FarConfig, FarTraining
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.person import PersonTraining, PersonTrainingConfig
 from gckpl_training.learn.run import Run
@@ -14,6 +15,7 @@ from gckpl_training.learn.temporal import TemporalTraining, TemporalTrainingConf
 
 Settings = (
     Annotated[Stage1Config, tyro.conf.subcommand("stage1", description="on simulated people")]
+    | Annotated[FarConfig, tyro.conf.subcommand("far", description="on stored simulated people, from a teacher")]
     | Annotated[Stage2Config, tyro.conf.subcommand("stage2", description="on people without labels")]
     | Annotated[TemporalTrainingConfig, tyro.conf.subcommand("temporal", description="the teacher of stage2")]
     | Annotated[
@@ -39,6 +41,8 @@ def main(config: tyro.conf.OmitSubcommandPrefixes[Annotated[Settings, tyro.conf.
 
 def _made(config: Settings) -> Run:
     match config:
+        case FarConfig():
+            return FarTraining(config)
         case Stage1Config():
             return Stage1(config)
         case Stage2Config():

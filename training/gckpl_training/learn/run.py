@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from torch import distributed as dist
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.files import atomic_write, write_file
-from gckpl_training.learn.artefacts import settings
+from gckpl_training.learn.artefacts import plain, settings
 
 
 class Parallel:
@@ -158,6 +158,8 @@ class Run(ABC):
     """Whether it averages gradients over torchrun's processes."""
     free: ClassVar[tuple[str, ...]] = ("out", "steps", "device", "checkpoint_every_s")
     """Settings that may change when a run resumes."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Parts that checkpoints of former versions lack: they begin anew."""
 
     def __init__(self, config: RunConfig) -> None:
         torch.manual_seed(config.seed)
@@ -241,9 +243,11 @@ class Run(ABC):
         if not path.exists():
             return
         held = torch.load(path, map_location=self.device, weights_only=True)
-        _same_settings(path, json.loads(held.get("made_of", "{}")), self.made_of)
+        _same_settings(path, self._held_settings(json.loads(held.get("made_of", "{}"))), self.made_of)
         self.step, self.numbers = held["step"], held["numbers"]
         for name, part in self.parts.items():
+            if name in self.later and name not in held:
+                continue
             if self.parallel.leads or not isinstance(part, Stream):
                 part.load_state_dict(held[name])
         for name, generator in self.generators.items():
@@ -251,6 +255,14 @@ class Run(ABC):
                 generator.set_state(held["generators"][name].cpu())
             else:  # each process draws its own
                 generator.manual_seed(self.config.seed + 1000 * self.parallel.rank + self.step)
+
+    def _held_settings(self, held: dict[str, Any]) -> dict[str, Any]:
+        """A checkpoint's settings as this version knows them: what it did not know yet had its default."""
+        names = {one.name for one in fields(self.config)} - {*self.free, *held}
+        defaults = type(self.config)()
+        return {n: v for n, v in held.items() if n not in self.free} | {
+            name: plain(getattr(defaults, name)) for name in names if name in self.made_of
+        }
 
     def move(self, out: Path) -> None:
         """Work in another folder."""

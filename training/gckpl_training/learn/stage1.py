@@ -1,16 +1,18 @@
 """Stage I of GC-KPL (CVPR 2023, section 3.1): the network learns keypoints and parts from simulated crops."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import save_network
-from gckpl_ros.estimate.registry import NetworkConfig, build
+from gckpl_ros.estimate.network import Prediction
+from gckpl_ros.estimate.registry import NetworkConfig, Size, build, of_size
 from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.learn.learner import average
 from gckpl_ros.learn.losses import confidence_loss, keypoint_loss, segmentation_loss, stage1_loss
@@ -51,6 +53,8 @@ class Stage1Config(RunConfig):
     validation_people: int = 2000
     crops: CropConfig = field(default_factory=CropConfig)
     network: NetworkConfig = field(default_factory=TokenConfig)
+    size: Size = ""
+    """One of the network's sizes by its name; empty: as ``network`` says."""
 
     def difficulty(self, step: int) -> float:
         """Of the crops at a step, 0..1."""
@@ -69,7 +73,7 @@ class Stage1(Run):
 
     def __init__(self, config: Stage1Config) -> None:
         super().__init__(config)
-        self.network = build(config.network).to(self.device)
+        self.network = build(of_size(config.size, config.network)).to(self.device)
         self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
@@ -110,7 +114,7 @@ class Stage1(Run):
         super().finish()
         return self.validation(self.averaged)
 
-    def _pool(self, step: int) -> list[PersonBatch]:
+    def _pool(self, step: int) -> Iterable[PersonBatch]:
         """A pool of crops, simulated at once and cut into batches of similar size, several times."""
         config, generator = self.config, self.source.generator
         pool = self.source.draw(config.batch_size * config.pool_batches, config.difficulty(step))
@@ -125,14 +129,10 @@ class Stage1(Run):
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * config.schedule(self.step)
-        lower = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[config.precision]
-        with torch.autocast(self.device.type, dtype=lower, enabled=lower is not None):
+        with self.autocast():
             prediction = self.forward(*batch.inputs)
-        truth = batch.required("keypoints")
-        keypoints = keypoint_loss(prediction.steps.float(), truth)
-        parts = segmentation_loss(prediction.part_logits.float(), batch.required("parts"), batch.mask)
-        sure = confidence_loss(prediction.confidence_logit.float(), prediction.keypoints.float(), truth)
-        loss = stage1_loss(keypoints, parts, config.lambda_kp, config.lambda_seg) + sure
+        named = self.losses(prediction, batch)
+        loss = named["loss"]
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -141,6 +141,19 @@ class Stage1(Run):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         average(self.averaged, self.network, config.ema_decay, self.step + 1)
-        error = (prediction.keypoints.detach() - truth).norm(dim=-1).mean()
-        named = {"loss": loss, "keypoints": keypoints, "parts": parts, "confidence": sure, "mpjpe": error}
         return {name: float(value.detach()) for name, value in named.items()}
+
+    def autocast(self) -> torch.autocast:
+        """The precision that networks run in."""
+        lower = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.config.precision]
+        return torch.autocast(self.device.type, dtype=lower, enabled=lower is not None)
+
+    def losses(self, prediction: Prediction, batch: PersonBatch) -> dict[str, Tensor]:
+        """What the step minimises, as ``loss``, what that is made of, and the error (m)."""
+        config, truth = self.config, batch.required("keypoints")
+        keypoints = keypoint_loss(prediction.steps.float(), truth)
+        parts = segmentation_loss(prediction.part_logits.float(), batch.required("parts"), batch.mask)
+        sure = confidence_loss(prediction.confidence_logit.float(), prediction.keypoints.float(), truth)
+        loss = stage1_loss(keypoints, parts, config.lambda_kp, config.lambda_seg) + sure
+        error = (prediction.keypoints.detach() - truth).norm(dim=-1).mean()
+        return {"loss": loss, "keypoints": keypoints, "parts": parts, "confidence": sure, "mpjpe": error}

@@ -78,3 +78,28 @@ def _rand(mask: Tensor, generator: torch.Generator) -> Float[Tensor, " b"]:
 
 def _happens(mask: Tensor, generator: torch.Generator, chance: float) -> Bool[Tensor, " b"]:
     return _rand(mask, generator) < chance
+
+
+def cut_off(
+    points: Float[Tensor, "b n 3"],
+    mask: Bool[Tensor, "b n"],
+    generator: torch.Generator,
+    chance: float,
+    least: int = 12,
+) -> Bool[Tensor, "b n"]:
+    """In a share ``chance`` of the rows, the field of view of the sensor at the origin ends across the person.
+
+    On the left, on the right, above or below: up to half of the points lie beyond; rows keep ``least`` points.
+    """
+    flat = points[..., :2].norm(dim=-1)
+    middle = (points[..., :2] * mask[..., None]).sum(1, keepdim=True)
+    across = points[..., 0] * middle[..., 1] - points[..., 1] * middle[..., 0]
+    azimuth = across / (flat * middle.norm(dim=-1)).clamp_min(1e-6)  # sine of the bearing off the person's middle
+    elevation = points[..., 2] / flat.clamp_min(1e-6)
+    angle = torch.where(_happens(mask, generator, 0.5)[:, None], azimuth, elevation)
+    angle = torch.where(_happens(mask, generator, 0.5)[:, None], angle, -angle)
+    share = 0.5 * _rand(mask, generator) * _happens(mask, generator, chance)
+    there = mask.sum(1)
+    beyond = torch.minimum((share * there).long(), (there - least).clamp_min(0))
+    rank = angle.masked_fill(~mask, -torch.inf).argsort(1, descending=True).argsort(1)
+    return mask & (rank >= beyond[:, None])

@@ -1,7 +1,12 @@
-"""Poses evenly over their clusters, and sensors with beams that no table knows: what far training and scenes share."""
+"""Poses evenly over their clusters, and sensors with beams that no table knows: what far training and scenes share.
+
+Poses are drawn evenly over clusters, arms are exchanged between people, some lie; half of the sensors have beams that
+no table knows; one in five people is nearer than 3 m, seen from 0.3 to 2.5 m height, cut off by the field of view.
+"""
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import roma
@@ -9,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import Body
 from gckpl_ros.body.kinematics import JOINT, mirror_pose
@@ -16,7 +22,11 @@ from gckpl_ros.geometry import facing, turned
 from gckpl_ros.skeleton import INDEX
 from gckpl_training.lidar import sensor
 from gckpl_training.lidar.sensors import Sensor
+from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary, sample_poses
+from gckpl_training.scene.surroundings import Surroundings
+from gckpl_training.simulate.maker import CropConfig
+from gckpl_training.simulate.people import CropSource
 
 CLUSTERS, EVENNESS = 200, 0.6
 CAPTURED, ARMS_EXCHANGED, LYING = 0.65, 0.2, 0.05
@@ -25,6 +35,18 @@ SENSORS: Final = ("waymo_top", "spinner64", "spinner16", "os1_128")
 ARMS: Final = [
     place for name, place in JOINT.items() if name.split("_")[-1] in ("collar", "shoulder", "elbow", "wrist")
 ]
+SHARD: Final = 8192
+SEED: Final = 777_000
+EASY_SHARDS: Final = 6
+"""The first shards rise from whole people, near and alone, to full difficulty."""
+NEAR: Final = 0.2
+NEAR_M: Final = (0.7, 3.0)
+CROPS: Final = CropConfig(
+    max_points=256,
+    jitter_m=0.03,
+    surroundings=Surroundings(wall=0.3, pole=0.25, bin=0.25, occluder=0.35, second_person=0.25),
+)
+AT_A_TIME: Final = 256
 
 
 class VariedPoses:
@@ -52,6 +74,32 @@ class VariedPoses:
         pose = torch.where(_some(n, LYING, g), lying, pose)
         pose = torch.where(_some(n, 0.5, g), mirror_pose(pose), pose)
         return turn(pose, 2 * math.pi * torch.rand(n, generator=g))
+
+
+class VariedSource(CropSource):
+    """Crops of people in postures that are rare elsewhere, seen by sensors of all kinds; shard n is always the same."""
+
+    def __init__(self, mocap: tuple[Path, ...]) -> None:
+        """``mocap``: packed motion capture, of each file the split train; without any, procedural poses alone."""
+        super().__init__(CROPS, 0, torch.device("cpu"), "train")
+        clips = [clip for file in mocap for clip in read_mocap(file, "train")]
+        self.varied = VariedPoses(MotionLibrary(clips) if clips else None, self.body)
+
+    def shard(self, index: int, crops: int = SHARD) -> PersonBatch:
+        """The crops of one shard."""
+        self.generator.manual_seed(SEED + index)
+        difficulty = min(1.0, index / EASY_SHARDS)
+        far = replace(CROPS.eased(difficulty), range_m=(3.0, 9.0 + 21.0 * difficulty * (difficulty >= 0.3)))
+        parts: list[PersonBatch] = []
+        while sum(map(len, parts)) < crops:
+            model, near = varied_sensor(self.generator), float(self.rand(1)) < NEAR
+            parts += self.scan_people(min(AT_A_TIME, crops), model, replace(far, range_m=NEAR_M) if near else far)
+        found = PersonBatch.join(parts)
+        return found.rows(torch.randperm(len(found), generator=self.generator)[:crops])
+
+    def poses(self, n: int) -> Float[Tensor, "n 22 3 3"]:
+        """Captured poses evenly over their clusters, procedural ones, others' arms, people who lie; any heading."""
+        return self.varied.sample(n, self.generator)
 
 
 def lay_down(pose: Float[Tensor, "n 22 3 3"], g: torch.Generator) -> Float[Tensor, "n 22 3 3"]:
