@@ -13,7 +13,7 @@ from rich.progress import track
 from gckpl_ros.config import load_config
 from gckpl_ros.files import write_file
 from gckpl_ros.io.live.interface import NO_DETECTIONS, input_overrides, resolve
-from gckpl_ros.io.recording.bag import BagReader
+from gckpl_ros.io.recording.clouds import open_recording
 from gckpl_ros.io.recording.replay import CLOUD_TYPE, replay
 from gckpl_ros.io.recording.summary import Summary, table
 from gckpl_ros.runner import Sink
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 
 def main(
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN", help="rosbag2 directory, .mcap or .db3")],
+    source: Annotated[
+        Path,
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            metavar="IN",
+            help="rosbag2 directory, .mcap or .db3; clouds: .pcd, .ply, .bin, .npy, .feather, or a folder of them",
+        ),
+    ],
     out: Annotated[Path, tyro.conf.arg(metavar="OUT.mcap", help="recording to write")],
     topic: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="TOPIC ...", help="PointCloud2 topics, in place of input.points")
@@ -106,7 +113,7 @@ def _inputs(
 
 def _check(source: Path, topic: Sequence[str], detections: str | None, kind: str) -> None:
     """Raises InputError that lists all topics where one that was asked for is not there: no other takes its place."""
-    with BagReader(source) as bag:
+    with open_recording(source) as bag:
         for name in topic:
             bag.topic(CLOUD_TYPE, resolve(name))
         if detections and detections != NO_DETECTIONS:

@@ -13,7 +13,7 @@ from gckpl_ros.evaluate.matching import People
 from gckpl_ros.evaluate.report import Report, evaluate
 from gckpl_ros.io.messages.skeletons import from_skeleton_array
 from gckpl_ros.io.messages.tf import TransformBuffer, TransformError
-from gckpl_ros.io.recording.bag import BagReader
+from gckpl_ros.io.recording.clouds import open_recording
 from gckpl_ros.io.recording.summary import Summary as Replayed
 from gckpl_ros.types import Frame, Sample
 from gckpl_ros.view.report import Figure, Summary, write_report
@@ -81,7 +81,7 @@ def _recorded(source: Path) -> tuple[dict[int, Frame], TransformBuffer, str]:
     transforms = TransformBuffer()
     parents: set[str] = set()
     children: set[str] = set()
-    with BagReader(source) as bag:
+    with open_recording(source) as bag:
         topics = {TRUTH, *bag.of_type("tf2_msgs/msg/TFMessage")}
         for record in bag.records(topics):
             message = bag.decode(record)

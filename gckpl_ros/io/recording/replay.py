@@ -21,6 +21,7 @@ from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.skeletons import stamp_ns
 from gckpl_ros.io.messages.tf import TransformBuffer
 from gckpl_ros.io.recording.bag import BagReader, BagWriter, Record
+from gckpl_ros.io.recording.clouds import open_recording
 from gckpl_ros.io.recording.summary import Summary, Tally
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.reasons import UNREADABLE, UNREADABLE_CLOUD
@@ -199,7 +200,7 @@ def replay(
         raise InputError("--save-weights: nothing is learnt without --set adapt.enabled=true")
     if source.resolve() == out.resolve():
         raise InputError(f"{out} is the recording to be read: give the output another name")
-    with BagReader(source) as bag:
+    with open_recording(source) as bag:
         tally = Tally()
         replayed = RecordedInput(bag, config, tally)
         topic = ", ".join(replayed.topics)
