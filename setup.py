@@ -16,6 +16,7 @@ REPORT = ["matplotlib>=3.8", "pillow>=10.1"]
 VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
 LIVE = ["cyclonedds>=11,<12"]
+DATA = ["pyarrow>=17"]
 ODOMETRY = ["kiss-icp>=1.2,<2"]
 DEVELOP = [
     "motmetrics>=1.4",
@@ -52,6 +53,7 @@ setup(
     include_package_data=True,
     package_data={
         "gckpl_ros": ["body/*.npz", "weights/*", "view/*.html", "py.typed"],
+        "gckpl_training": ["street/ouster_os1.*"],
         "gckpl_ros.msg_definitions": ["*.msg"],
     },
     install_requires=[
@@ -68,12 +70,13 @@ setup(
         "roma>=1.5",
     ],
     extras_require={
+        "data": DATA,
         "live": LIVE,
         "odometry": ODOMETRY,
         "report": REPORT,
         "train": TRAIN,
         "viz": VISION,
-        "dev": [*LIVE, *ODOMETRY, *REPORT, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
+        "dev": [*DATA, *LIVE, *ODOMETRY, *REPORT, *TRAIN, *VISION, "open3d-cpu>=0.18", *DEVELOP],
     },
     entry_points={"console_scripts": ["gckpl = gckpl_ros.cli:main"]},
 )

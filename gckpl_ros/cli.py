@@ -21,7 +21,10 @@ COMMANDS = {
         "what a node or `gckpl live` learns: status, pause, save, ...",
     ),
     "evaluate": ("gckpl_ros.commands.evaluate", "measure a replayed recording against its truth"),
-    "data": ("gckpl_training.commands.data", "person sequences: simulate, check, show, stats, split, merge"),
+    "data": (
+        "gckpl_training.commands.data",
+        "person sequences: convert, from-bag, simulate, check, show, stats, split, merge",
+    ),
     "train": ("gckpl_training.commands.train", "train networks: stage1, far, stage2, temporal, person, finetune"),
     "benchmark": ("gckpl_training.commands.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
     "config": ("gckpl_ros.commands.config", "print the complete configuration with descriptions"),

@@ -1,5 +1,6 @@
 """People out of recordings: whoever is tracked for long enough, where the boxes put them."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 import torch
 from ros_messages import SCAN_NS, START_NS, TYPES, cloud, detections
 
+from gckpl_ros import cli
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import INPUTS
 from gckpl_ros.io.recording.bag import BagWriter
 from gckpl_ros.io.recording.replay import CLOUD_TYPE
 from gckpl_training.data.people import read_people, save_people
+from gckpl_training.data.sequences import open_shard
 
 CLOUDS, STEP_M = 9, 0.1
 STARTS = np.array([[6.0, -2.0, 0.0], [8.0, 3.0, 0.0]])
@@ -50,6 +53,32 @@ def test_recordings_and_crop_files_are_joined(walk: Path, tmp_path: Path) -> Non
     assert len(read_people((walk, tmp_path / "crops.people"), frames=2)) == 4 * len(few)
     with pytest.raises(InputError, match=r"\[4, 8\] frames"):
         read_people((walk, tmp_path / "crops.people"), frames=8)
+
+
+def test_recordings_become_shards_that_are_made_once(
+    walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        "gckpl",
+        "data",
+        "from-bag",
+        str(walk),
+        str(tmp_path / "no.mcap"),
+        "--out",
+        str(tmp_path),
+        "--frames",
+        "4",
+    ]
+    monkeypatch.setattr(sys, "argv", arguments)
+    cli.main()
+    shard = open_shard(tmp_path / "walk.people")
+    torch.testing.assert_close(shard.batch().points, read_people((walk,), frames=4).points)
+    assert len(shard) == 4 and len(set(shard["track_ids"].tolist())) == 2 and shard.about["source"] == "walk.mcap"
+    ahead = shard["places"][:, 0] - STARTS[:, 0].min()
+    assert (ahead > 0).all()
+    made = (tmp_path / "walk.people").stat().st_mtime_ns
+    cli.main()
+    assert (tmp_path / "walk.people").stat().st_mtime_ns == made
 
 
 def test_nobody_seen_for_long_enough_is_an_error(walk: Path) -> None:

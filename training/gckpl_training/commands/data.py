@@ -1,4 +1,4 @@
-"""The command `gckpl data`: crops simulated; person sequences (docs/data.md) checked, shown, split and merged."""
+"""The command `gckpl data`: crops simulated; person sequences (docs/data.md) made, checked, shown, split, merged."""
 
 import json
 import zlib
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import tyro
 
@@ -184,8 +184,77 @@ class Merge:
             write_shard(path, shard)
 
 
+@dataclass(frozen=True)
+class Convert:
+    """Make person sequences of another data set, as it lies unpacked; what is there already is not made again."""
+
+    name: tyro.conf.Positional[Literal["argoverse2", "kitti", "kitti_tracking", "nuscenes", "waymo"]]
+    folder: tyro.conf.Positional[Path]
+    out: Path
+    workers: int = 1
+    """Processes; each takes a log, drive or segment at a time."""
+
+    def run(self) -> None:
+        """A bar, then what was made and what was skipped."""
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from gckpl_training.data.convert import convert
+
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True) as bar:
+            task, done = bar.add_task(self.name, total=None), 0
+
+            def shown(unit: str, left: int) -> None:
+                nonlocal done
+                done += 1
+                bar.update(task, completed=done, total=done + left, description=unit)
+
+            result = convert(self.name, self.folder, self.out, self.workers, shown)
+        for reason in result.skipped.values():
+            console.print(f"skipped: {reason}", soft_wrap=True, highlight=False)
+        Console().print(
+            f"{len(result.made)} shards made, {len(result.before)} were there, {len(result.skipped)} skipped;"
+            f" {result.clouds} clouds, {result.clouds_per_s:.1f} a second and core"
+        )
+
+
+@dataclass(frozen=True)
+class FromBag:
+    """Follow the people in recordings and keep them, one shard each: by their detections, or by our own detector."""
+
+    recordings: Given
+    out: Path
+    frame: str = ""
+    """Fixed frame of recordings whose sensor moves, e.g. odom (needs TF), or odometry (the extra of that name)."""
+    weights: str = ""
+    frames: int = 10
+    """Clouds of a sequence."""
+
+    def run(self) -> None:
+        """Write OUT/RECORDING.people for each that is not there yet; one that cannot be read is named."""
+        from rich.console import Console
+
+        from gckpl_training.data.people import save_tracked
+
+        console, skipped = Console(stderr=True), 0
+        for recording in self.recordings:
+            path = self.out / f"{recording.stem}.people"
+            try:
+                if not path.exists():
+                    people = save_tracked(path, recording, self.weights, self.frame, self.frames)
+                    console.print(f"{path}: {people} sequences", soft_wrap=True, highlight=False)
+            except InputError as error:
+                skipped += 1
+                console.print(f"skipped: {recording}: {error}", soft_wrap=True, highlight=False)
+        if skipped == len(self.recordings):
+            raise InputError("no recording gave anything: give recordings with PointCloud2")
+
+
 Tasks = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[FromBag, tyro.conf.subcommand("from-bag")]
     | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Stats, tyro.conf.subcommand("stats")]

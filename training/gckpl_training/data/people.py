@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -10,14 +11,14 @@ from gckpl_ros.adapt.collector import Collector, counting
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
-from gckpl_ros.io.recording.bag import BagReader
+from gckpl_ros.io.recording.clouds import open_recording
 from gckpl_ros.io.recording.replay import RecordedInput
 from gckpl_ros.io.recording.summary import Tally
 from gckpl_ros.people.tracklets import Tracklet, unpack
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.runner import Observer, Runner
 from gckpl_ros.types import Frame, Sample
-from gckpl_training.data.sequences import Sequences, open_shards, shard_files, write_shard
+from gckpl_training.data.sequences import Sequences, Shards, open_shards, shard_files, stored, write_shard
 
 
 def save_people(path: Path, people: PersonBatch) -> None:
@@ -30,19 +31,36 @@ def load_people(path: Path, frames: int = 0) -> PersonBatch:
 
     Damaged shards are left out, and named on stderr.
     """
-    found = open_shards([path])
-    for reason in found.skipped.values():
-        Console(stderr=True).print(f"skipped: {reason}", soft_wrap=True)
+    found = _opened(path)
     longest = max(int(shard.lengths.max(initial=1)) for shard in found.shards)
     return _masked(Sequences.together(found.shards, min(frames or longest, longest)))
 
 
 def load_labelled(path: Path) -> PersonBatch:
-    """Person sequences with keypoints, some perhaps unknown; raises InputError when they have none."""
-    people = load_people(path)
-    if people.keypoints is None:
-        raise InputError(f"{path} has no keypoints: fine-tuning needs labelled crops")
-    return people
+    """The frames with keypoints, some perhaps unknown, of person sequences; raises InputError when there are none."""
+    return _masked(Sequences.together(labelled_shards(path)))
+
+
+def labelled_shards(path: Path) -> list[Sequences]:
+    """The frames with keypoints of each shard that has some; raises InputError when there are none."""
+    found = []
+    for shard in _opened(path).shards:
+        if "keypoints" in shard:
+            known = np.isfinite(shard["keypoints"]).all(-1)
+            known &= shard.arrays.get("keypoint_mask", True)
+            if known.any():
+                found.append(shard.keep(known.any(1)))
+    if not found:
+        raise InputError(f"{path} has no keypoints: labelled people are needed")
+    return found
+
+
+def _opened(path: Path) -> Shards:
+    """The shards that can be read; the others are named on stderr."""
+    found = open_shards([path])
+    for reason in found.skipped.values():
+        Console(stderr=True).print(f"skipped: {reason}", soft_wrap=True)
+    return found
 
 
 def _masked(people: PersonBatch) -> PersonBatch:
@@ -51,6 +69,18 @@ def _masked(people: PersonBatch) -> PersonBatch:
         return people
     known = finite if people.keypoint_mask is None else finite & people.keypoint_mask
     return replace(people, keypoint_mask=known)
+
+
+def save_tracked(path: Path, recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> int:
+    """Write everybody whom the pipeline tracks in a recording as one shard; how many. InputError without anybody."""
+    seen = tracked_people(recording, weights, frame, frames)
+    if not seen:
+        raise InputError(f"nobody is seen for {frames} clouds")
+    arrays = {"track_ids": np.array([one.person for one in seen]), "places": np.stack([one.place for one in seen])}
+    packed = Sequences.of(unpack(seen), points_as="float16")
+    about = {"source": recording.name, "frame": frame or "the sensor's"}
+    write_shard(path, Sequences({**packed.arrays, **stored(arrays)}, about))
+    return len(seen)
 
 
 class Recorder(Observer):
@@ -98,7 +128,7 @@ def tracked_people(recording: Path, weights: str = "", frame: str = "", frames: 
     config = Config.parse({"estimate": {"weights": weights}, "track": {"frame": frame}})
     recorder = Recorder(frames)
     runner = Runner(Pipeline(config), [recorder])
-    with BagReader(recording) as bag:
+    with open_recording(recording) as bag:
         source = RecordedInput(bag, config, Tally())
         records, clouds = bag.records(source.topics), sum(map(bag.count, source.topics))
         shown = track(records, f"people in {recording.name}", clouds, transient=True)

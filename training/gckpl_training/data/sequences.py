@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from safetensors.numpy import save
 
 from gckpl_ros.errors import InputError
@@ -108,14 +108,29 @@ class Sequences:
 
     def rows(self, index: np.ndarray | Sequence[int]) -> "Sequences":
         """The sequences chosen by an index or a mask."""
-        index = np.arange(len(self))[np.asarray(index)]
-        frames = _runs(self["frame_start"][index], self.lengths[index])
+        chosen = np.arange(len(self))[np.asarray(index)]
+        return self._chosen(chosen, _runs(self["frame_start"][chosen], self.lengths[chosen]), self.lengths[chosen])
+
+    def keep(self, frames: Bool[np.ndarray, " f"]) -> "Sequences":
+        """Only some of the frames, and the sequences that have one of these."""
+        lengths = np.add.reduceat(frames, self["frame_start"][:-1], dtype=np.int64) if len(self) else self.lengths
+        index = np.flatnonzero(lengths)
+        return self._chosen(index, np.flatnonzero(frames), lengths[index])
+
+    def _chosen(
+        self, sequences: Int64[np.ndarray, " p"], frames: Int64[np.ndarray, " f"], lengths: Int64[np.ndarray, " p"]
+    ) -> "Sequences":
+        """Some frames of some sequences, so many of each."""
         points = _runs(self["point_start"][frames], self.points_of_frames[frames])
-        chosen = {"sequence": index, "frame": frames, "point": points}
+        rows = {"sequence": sequences, "frame": frames, "point": points}
         kept = (name for name in self.arrays if FIELDS[name].per != "bounds")
-        arrays = {name: self[name][chosen[FIELDS[name].per]] for name in kept}
-        arrays["frame_start"] = _bounds(self.lengths[index])
-        arrays["point_start"] = _bounds(self.points_of_frames[frames])
+        arrays = {name: self[name][rows[FIELDS[name].per]] for name in kept}
+        arrays["frame_start"], arrays["point_start"] = _bounds(lengths), _bounds(self.points_of_frames[frames])
+        if "origins" in arrays:
+            first = arrays["origins"][arrays["frame_start"][:-1]]
+            arrays["origins"] = arrays["origins"] - np.repeat(first, lengths, axis=0)
+            if "places" in arrays:
+                arrays["places"] = arrays["places"] + first
         return Sequences(arrays, self.about)
 
     def batch(self) -> "gckpl_ros.batch.PersonBatch":
@@ -160,7 +175,9 @@ class Sequences:
         if "track_ids" in self:
             sequence = np.searchsorted(self["frame_start"], first, side="right") - 1
             arrays["ids"] = np.broadcast_to(self["track_ids"][sequence][:, None], there.shape)
-        whole = {name: values.astype(_READ_AS.get(name, np.float32)) for name, values in arrays.items()}
+        whole: dict[str, np.ndarray] = {
+            name: values.astype(_READ_AS.get(name, np.float32)) for name, values in arrays.items()
+        }
         return PersonBatch(**{name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in whole.items()})
 
     @staticmethod
@@ -168,6 +185,7 @@ class Sequences:
         """All sequences of several as tracklets of so many frames; 0: none is cut."""
         from gckpl_ros.batch import PersonBatch
 
+        parts = [part for part in parts if len(part)] or parts[:1]
         longest = max(int(part.lengths.max(initial=1)) for part in parts)
         if any((part.lengths > (frames or longest)).any() for part in parts):
             return PersonBatch.join([part.windows(frames) for part in parts])
@@ -240,9 +258,13 @@ _TYPES: Final = {
 
 def write_shard(path: Path, people: Sequences) -> Path:
     """Write sequences with checksums, whole or not at all; raises InputError where the disk refuses, or is full."""
-    sums = {name: zlib.crc32(np.ascontiguousarray(array)) for name, array in people.arrays.items()}
+    sums = {name: _checksum(array) for name, array in people.arrays.items()}
     described = {**people.about, "format": FORMAT, "version": VERSION, "crc32": json.dumps(sums)}
     return write_file(path, save(dict(people.arrays), metadata=described), mend="name another folder with --out")
+
+
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data)
 
 
 def open_shard(path: Path, verify: bool = True) -> Sequences:
@@ -266,14 +288,14 @@ def open_shard(path: Path, verify: bool = True) -> Sequences:
             raise
         raise InputError(f"{path} is damaged: it is no whole safetensors file") from error
     _check(path, arrays)
-    if verify and (other := sorted(name for name in arrays if zlib.crc32(arrays[name]) != sums.get(name))):
+    if verify and (other := sorted(name for name in arrays if _checksum(arrays[name]) != sums.get(name))):
         raise InputError(f"{path} is damaged: {', '.join(other)} are not as they were written")
     return Sequences(arrays, about)
 
 
 def _array(mapped: np.ndarray, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     start, end = data_offsets
-    values: np.ndarray = np.frombuffer(mapped[start:end], _TYPES[dtype]).reshape(shape)
+    values: np.ndarray = np.asarray(mapped[start:end]).view(_TYPES[dtype]).reshape(shape)
     return values
 
 
