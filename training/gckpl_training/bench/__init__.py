@@ -19,6 +19,7 @@ Name = Literal[
     "live",
     "detect",
     "track",
+    "waymo",
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -35,6 +36,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "live": "live.live_rows",
     "detect": "detect.detect_result",
     "track": "tracking.track_rows",
+    "waymo": "waymo.waymo_result",
 }
 
 
@@ -49,11 +51,13 @@ def measure(
     real: Path | None = None,
     scenes: Path | None = None,
     pictures: Path | None = None,
+    people: Path | None = None,
 ) -> dict[str, Any]:
     """Rows of a benchmark, and what goes beside them; raises InputError without motions where it needs them."""
     options = {
         "recording": recording, "mocap": mocap, "weights": weights, "external": external, "small": small,
         "independent": independent, "real": real, "scenes": scenes, "pictures": pictures,
+        "people": people,
     }  # fmt: skip
     module, _, function = BENCHMARKS[name].partition(".")
     benchmark = getattr(import_module(f"{__name__}.{module}"), function)

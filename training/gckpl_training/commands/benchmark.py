@@ -22,7 +22,8 @@ def main(
     weights: Annotated[str, tyro.conf.arg(help="other weights than those that ship")] = "",
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
     small: Annotated[
-        bool, tyro.conf.arg(help="labelfree, adaptation, detect, accuracy: less of everything, to see that it runs")
+        bool,
+        tyro.conf.arg(help="labelfree, adaptation, detect, accuracy, waymo: less of everything, to see that it runs"),
     ] = False,
     independent: Annotated[
         Path | None,
@@ -33,11 +34,14 @@ def main(
     pictures: Annotated[
         Path | None, tyro.conf.arg(help="detect: folder for pages of what was missed and invented")
     ] = None,
+    people: Annotated[
+        Path | None, tyro.conf.arg(help="waymo: folder with train and val, as `gckpl data convert` makes them")
+    ] = None,
 ) -> None:
     """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
 
-    measured = measure(name, recording, mocap, weights, external, small, independent, real, scenes, pictures)
+    measured = measure(name, recording, mocap, weights, external, small, independent, real, scenes, pictures, people)
     title = "node" if external else name
     file = write(out / f"{title}.json", {"name": title, **circumstances(), **measured})
     for row in measured["rows"]:
