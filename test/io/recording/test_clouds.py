@@ -15,6 +15,7 @@ from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 from gckpl_ros.io.recording.bag import BagReader
 from gckpl_ros.io.recording.clouds import TOPIC, CloudFiles, open_recording, read_cloud
 from gckpl_ros.io.recording.replay import SKELETONS, replay
+from gckpl_training.commands.demo import main as demo
 
 POINTS = np.array([[1.5, -2, 0.25], [-8, 4, 2], [16, 0.5, -1]], np.float32)
 
@@ -79,6 +80,15 @@ def test_names_that_are_times_are_stamps_others_come_ten_a_second(tmp_path: Path
     assert type(open_recording(tmp_path / "000003")) is CloudFiles
     with pytest.raises(InputError, match="no cloud"):
         CloudFiles(tmp_path)
+
+
+def test_the_demo_shows_the_pedestrian_of_a_real_scan(tmp_path: Path) -> None:
+    """One person is known in it, 13 m away; how they stand nobody labelled."""
+    demo(tmp_path, real=True)
+    assert (tmp_path / "real.png").stat().st_size > 50_000
+    with BagReader(tmp_path / "real.mcap") as bag:
+        (frame,) = (from_skeleton_array(bag.decode(record)) for record in bag.records([SKELETONS]))
+    np.testing.assert_allclose(frame.tracks.boxes.centers, [[11.1, -7.2, -1.1]], atol=0.3)
 
 
 def test_a_folder_of_clouds_is_replayed(tmp_path: Path) -> None:
