@@ -258,6 +258,11 @@ class SmplBody:
         positions = positions[:, : len(JOINTS)]
         return Posed(vertices, positions, keypoints(positions, head))
 
+    def pelvis(self, betas: Float[Tensor, "b s"]) -> Float[Tensor, "b 3"]:
+        """Where the T-pose's pelvis lies in the model's own frame, whose origin SMPL's translations move."""
+        shaped = torch.addmm(self._template, betas, self._shape).view(len(betas), 3, -1)
+        return (shaped @ self._regressor)[..., 0]
+
     def _landmarks(self, vertices: Float[Tensor, "b 3 v"]) -> Float[Tensor, "b 2 3"]:
         return torch.stack([vertices[..., self._nose], vertices[..., self._head].mean(2)], 1)
 

@@ -76,6 +76,7 @@ def test_agrees_with_the_papers_equations(model: dict[str, np.ndarray], path: Pa
         betas, theta, trans = person(seed)
         vertices, joints, pelvis = smpl(model, betas, np.vstack([theta, np.zeros((2, 3))]), trans)
         posed = run(body, betas, theta, pelvis)
+        np.testing.assert_allclose(body.pelvis(torch.from_numpy(betas).float()[None])[0], pelvis - trans, atol=2e-5)
         np.testing.assert_allclose(posed.vertices[0], vertices, atol=2e-5)
         np.testing.assert_allclose(posed.joints[0], joints[:22], atol=2e-5)
         np.testing.assert_allclose(posed.keypoints[0, INDEX["left_wrist"]], joints[JOINT["left_wrist"]], atol=2e-5)

@@ -6,6 +6,7 @@ Where somebody's points lie is known: the same few, around the box's centre, in 
 import json
 import math
 import multiprocessing
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
+from gckpl_ros.body.kinematics import PARENTS
 from gckpl_ros.errors import InputError
 from gckpl_ros.skeleton import INDEX, NUM_KEYPOINTS
 from gckpl_training.data.convert import LabelledCloud, convert, inside, sequences
@@ -399,6 +401,102 @@ def test_waymo(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(people["keypoints"][1, INDEX["left_hip"]], poses[1][:3, :3] @ [1, 1, 1], atol=1e-3)
     np.testing.assert_allclose(people["T_world_sensor"][1, :3, 3], (poses[1] @ EXTRINSIC)[:3, 3], atol=1e-3)
+
+
+# SLOPER4D and Human-M3.
+
+NEAR, THEN = np.array([5.0, 0, 1]), np.array([5.2, 0, 1])
+
+
+def sloper_labels() -> dict:
+    """Three LiDAR frames; the person was seen in the first and the last."""
+    turns = np.zeros((3, 72))
+    turns[:, :3] = [0, 0, 0.5]
+    return {
+        "framerate": 20,
+        "frame_num": [40, 41, 42],
+        "first_person": {
+            "lidar_traj": np.array([[n, 1.0, 2, 1.7, 0, 0, 0, 1, 100 + 0.05 * k] for k, n in enumerate((40, 41, 42))])
+        },
+        "second_person": {
+            "point_frame": [40, 42],
+            "point_clouds": [BODY + NEAR, np.concatenate([BODY + THEN, [[np.nan] * 3]])],
+            "opt_pose": turns,
+            "opt_trans": np.array([[5.0, 0, 1], [5.1, 0, 1], [5.2, 0, 1]]),
+            "beta": np.zeros(10),
+            "gender": "male",
+        },
+    }
+
+
+def write_pickle(file: Path, data: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pickle.dumps(data))
+
+
+def test_sloper4d(tmp_path: Path) -> None:
+    write_pickle(tmp_path / "set/seq002/seq002_labels.pkl", sloper_labels())
+    assert convert("sloper4d", tmp_path / "set", tmp_path / "out").made == ("seq002/seq002_labels",)
+    people = open_shard(tmp_path / "out/seq002-seq002_labels.people")
+    assert people["stamps_ns"].tolist() == [100_000_000_000, 100_100_000_000] and "keypoints" not in people
+    boxes = people["places"][0] + people["origins"]
+    np.testing.assert_allclose(
+        people.metres("points") + np.repeat(boxes, 4, axis=0),
+        np.concatenate([BODY + NEAR, BODY + THEN]),
+        atol=1e-3,
+    )
+    np.testing.assert_allclose(people["views"], boxes - [1, 2, 1.7], atol=1e-3)
+
+
+def test_sloper4ds_bodies_become_keypoints(tmp_path: Path) -> None:
+    """A model whose every vertex hangs on the pelvis, at (0, 0.1, 0) in its own frame, turned by half a radian."""
+    rng, vertices = np.random.default_rng(0), 400
+    weights, template = np.zeros((vertices, 24)), rng.normal(0, 0.3, (vertices, 3))
+    weights[:, 0] = 1
+    weights[0] = np.eye(24)[15]
+    template -= template.mean(0) - [0, 0.1, 0]
+    model = {
+        "v_template": template, "shapedirs": np.zeros((vertices, 3, 10)), "posedirs": np.zeros((vertices, 3, 207)),
+        "J_regressor": np.full((24, vertices), 1 / vertices), "weights": weights, "f": np.array([[0, 1, 2]]),
+        "kintree_table": np.array([(2**32 - 1, *PARENTS[1:], 20, 21), range(24)]),
+    }  # fmt: skip
+    np.savez(tmp_path / "smpl.npz", **model)
+    write_pickle(tmp_path / "set/seq_labels.pkl", sloper_labels())
+    convert("sloper4d", tmp_path / "set", tmp_path / "out", smpl=tmp_path / "smpl.npz")
+    people = open_shard(tmp_path / "out/seq_labels.people")
+    place = people["places"][0] + people["origins"][1] + people["keypoints"][1, INDEX["left_hip"]]
+    np.testing.assert_allclose(place, [5.2, 0.1, 1], atol=1e-3)
+    nose = people["places"][0] + people["origins"][1] + people["keypoints"][1, INDEX["nose"]]
+    np.testing.assert_allclose(nose, turn(0.5) @ (template[332] - [0, 0.1, 0]) + [5.2, 0.1, 1], atol=1e-3)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    write_pickle(tmp_path / "set/seq_labels.pkl", {"frame_num": Path("/")})
+    with pytest.raises(InputError, match="arrays alone are read"):
+        convert("sloper4d", tmp_path / "set", tmp_path / "out")
+
+
+def test_human_m3(tmp_path: Path) -> None:
+    folder = tmp_path / "train/basketball1"
+    for name in ("pose_calib", "pointcloud"):
+        (folder / name).mkdir(parents=True)
+    joints = np.tile([10.0, 5, 1], (15, 1))
+    joints[8], joints[5], joints[13] = [10, 5, 1.6], [10.1, 5.1, 0.1], [9.6, 5, 0.9]
+    (folder / "pose_calib/0007.json").write_text(json.dumps({"3": joints.tolist()}))
+    (folder / "pose_calib/0008.json").write_text("{}")
+    points = np.concatenate([BODY + np.array([10, 5, 0.9]), ELSEWHERE])
+    lines = [" ".join(map(str, row)) for row in points.tolist()]
+    head = "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 6\nHEIGHT 1\nPOINTS 6\nDATA ascii\n"
+    (folder / "pointcloud/000007.pcd").write_text(head + "\n".join(lines))
+    convert("human_m3", tmp_path, tmp_path / "out")
+    people = open_shard(tmp_path / "out/train-basketball1.people")
+    assert people.lengths.tolist() == [1] and people["stamps_ns"].tolist() == [700_000_000]
+    np.testing.assert_allclose(people["boxes"][0, 3:6], [0.9, 0.5, 1.9], atol=1e-6)
+    placed = people["keypoints"][0] + people["places"][0]
+    np.testing.assert_allclose(placed[INDEX["head_center"]], joints[8], atol=1e-6)
+    np.testing.assert_allclose(placed[INDEX["left_ankle"]], joints[5], atol=1e-6)
+    np.testing.assert_allclose(placed[INDEX["left_wrist"]], joints[13], atol=1e-6)
+    assert np.flatnonzero(~people["keypoint_mask"][0]).tolist() == [INDEX["nose"]] and len(people["points"]) == 4
 
 
 def test_a_missing_component_is_named(tmp_path: Path) -> None:

@@ -188,11 +188,15 @@ class Merge:
 class Convert:
     """Make person sequences of another data set, as it lies unpacked; what is there already is not made again."""
 
-    name: tyro.conf.Positional[Literal["argoverse2", "kitti", "kitti_tracking", "nuscenes", "waymo"]]
+    name: tyro.conf.Positional[
+        Literal["argoverse2", "kitti", "kitti_tracking", "nuscenes", "waymo", "sloper4d", "human_m3"]
+    ]
     folder: tyro.conf.Positional[Path]
     out: Path
     workers: int = 1
     """Processes; each takes a log, drive or segment at a time."""
+    smpl: Path | None = None
+    """sloper4d: your SMPL model (.npz), by which bodies become keypoints; without it people have none."""
 
     def run(self) -> None:
         """A bar, then what was made and what was skipped."""
@@ -210,7 +214,7 @@ class Convert:
                 done += 1
                 bar.update(task, completed=done, total=done + left, description=unit)
 
-            result = convert(self.name, self.folder, self.out, self.workers, shown)
+            result = convert(self.name, self.folder, self.out, self.workers, shown, self.smpl)
         for reason in result.skipped.values():
             console.print(f"skipped: {reason}", soft_wrap=True, highlight=False)
         Console().print(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -47,13 +47,17 @@ class LabelledCloud:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set's layout: its units, and the clouds of one; ``gap_s``: who is missing for longer begins anew."""
+    """A set's layout: its units, and the clouds of one; ``gap_s``: who is missing for longer begins anew.
+
+    ``bodies``: it has SMPL bodies, and ``clouds`` takes the user's model of them, or None, besides.
+    """
 
     title: str
     licence: str
     units: Callable[[Path], list[str]]
-    clouds: Callable[[Path, str], Iterable[LabelledCloud]]
+    clouds: Callable[..., Iterable[LabelledCloud]]
     gap_s: float = 0.25
+    bodies: bool = False
 
 
 # Who knows how to read which: imported when asked for.
@@ -63,6 +67,8 @@ SETS: Final[Mapping[str, str]] = {
     "kitti_tracking": "gckpl_training.data.streets",
     "nuscenes": "gckpl_training.data.streets",
     "waymo": "gckpl_training.data.waymo",
+    "sloper4d": "gckpl_training.data.captured",
+    "human_m3": "gckpl_training.data.captured",
 }
 
 
@@ -174,7 +180,7 @@ def _sensor(look: _Look) -> Float64[np.ndarray, "4 4"]:
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a set: shards made now and there before, what was skipped and why; frames and seconds of work."""
+    """What came of a set: shards made now, there before, skipped and why; clouds read, a core's seconds for them."""
 
     made: tuple[str, ...]
     before: tuple[str, ...]
@@ -191,10 +197,12 @@ class Converted:
 Shown: TypeAlias = Callable[[str, int], None]
 
 
-def convert(name: str, root: Path, out: Path, workers: int = 1, shown: Shown = lambda unit, left: None) -> Converted:
+def convert(
+    name: str, root: Path, out: Path, workers: int = 1, shown: Shown = lambda unit, left: None, smpl: Path | None = None
+) -> Converted:
     """Convert a set in ``root`` into shards in ``out``; raises InputError where nothing can be made of it.
 
-    ``shown`` hears of each unit that is done, and how many are left.
+    ``shown`` hears of each unit that is done, and how many are left; ``smpl``: the model of sets that have bodies.
     """
     known = data_set(name)
     units = known.units(root)
@@ -206,7 +214,7 @@ def convert(name: str, root: Path, out: Path, workers: int = 1, shown: Shown = l
     made: list[str] = []
     skipped: dict[str, str] = {}
     clouds, busy_s = 0, 0.0
-    for unit, result in _each(name, root, out, left, workers):
+    for unit, result in _each((name, root, out, smpl), left, workers):
         if isinstance(result, str):
             skipped[unit] = result
         else:
@@ -225,14 +233,17 @@ def _file(unit: str) -> str:
 _Result: TypeAlias = "tuple[int, float] | str"
 
 
-def _each(name: str, root: Path, out: Path, units: Sequence[str], workers: int) -> Iterator[tuple[str, _Result]]:
+_Task: TypeAlias = tuple[str, Path, Path, Path | None]
+
+
+def _each(task: _Task, units: Sequence[str], workers: int) -> Iterator[tuple[str, _Result]]:
     """Each unit with what came of it; a unit whose process was lost is tried once more, alone."""
     if workers <= 1:
-        yield from ((unit, _convert(name, root, out, unit)) for unit in units)
+        yield from ((unit, _convert(*task, unit)) for unit in units)
         return
     lost: list[str] = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        futures: dict[Future[_Result], str] = {pool.submit(_convert, name, root, out, unit): unit for unit in units}
+        futures: dict[Future[_Result], str] = {pool.submit(_convert, *task, unit): unit for unit in units}
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()
@@ -241,18 +252,18 @@ def _each(name: str, root: Path, out: Path, units: Sequence[str], workers: int) 
     for unit in lost:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             try:
-                yield unit, pool.submit(_convert, name, root, out, unit).result()
+                yield unit, pool.submit(_convert, *task, unit).result()
             except BrokenProcessPool:
                 yield unit, f"{unit}: the process that read it was killed twice; memory may have run out"
 
 
-def _convert(name: str, root: Path, out: Path, unit: str) -> _Result:
+def _convert(name: str, root: Path, out: Path, smpl: Path | None, unit: str) -> _Result:
     """Make the shard of one unit: clouds read and seconds spent, or why it cannot be made."""
-    known, start, count = data_set(name), perf_counter(), 0
+    known, start, count = data_set(name), process_time(), 0
 
     def counted() -> Iterator[LabelledCloud]:
         nonlocal count
-        for cloud in known.clouds(root, unit):
+        for cloud in known.clouds(root, unit, *([smpl] if known.bodies else [])):
             count += 1
             yield cloud
 
@@ -265,4 +276,4 @@ def _convert(name: str, root: Path, out: Path, unit: str) -> _Result:
         write_shard(out / f"{_file(unit)}{SUFFIX}", Sequences(people.arrays, about))
     except InputError as error:
         return f"{unit}: {error}"
-    return count, perf_counter() - start
+    return count, process_time() - start
