@@ -82,11 +82,6 @@ class PersonBatch:
         """Rows with points."""
         return self.mask.any(-1)
 
-    @property
-    def inputs(self) -> tuple[Float[Tensor, "*b n 3"], Bool[Tensor, "*b n"], Float[Tensor, "*b 3"]]:
-        """What a keypoint network looks at, as it takes it."""
-        return self.points, self.mask, self.views
-
     def required(self, name: str) -> Tensor:
         """A field that the caller cannot do without; AssertionError where nobody filled it."""
         value: Tensor | None = getattr(self, name)

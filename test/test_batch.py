@@ -145,11 +145,6 @@ def test_what_is_missing_is_named() -> None:
         replace(full(), flow=None).required("flow")
 
 
-def test_networks_take_points_mask_and_views() -> None:
-    flat = full().flat()
-    assert all(a is b for a, b in zip(flat.inputs, (flat.points, flat.mask, flat.views), strict=True))
-
-
 def test_it_cannot_be_changed_and_shapes_must_fit() -> None:
     with pytest.raises(FrozenInstanceError):
         full().ids = None  # type: ignore[misc]

@@ -115,7 +115,7 @@ class Collector:
 
 def _looks(crops: PersonBatch, people: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> list[_Look | None]:
     """Each person's points in the axes of the fixed frame, None where there are too few or they lie too far away."""
-    points, mask, views = (value.numpy() for value in crops.inputs)
+    points, mask, views = (value.numpy() for value in (crops.points, crops.mask, crops.views))
     origins, R = crops.required("origins").numpy(), T_fixed_cloud[:3, :3]
     looks: list[_Look | None] = []
     for row in range(people):

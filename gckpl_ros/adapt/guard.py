@@ -183,7 +183,7 @@ def anchor_error(network: KeypointNetwork, anchors: PersonBatch) -> float:
     errors = []
     for rows in torch.split(anchors.mask.sum(1).argsort(stable=True), _SIZE):
         batch = anchors.rows(rows)
-        said = network(*batch.inputs).keypoints
+        said = network.predict(batch).keypoints
         errors.append((said - batch.required("keypoints")).norm(dim=-1).mean(1))
     return float(torch.cat(errors).mean())
 
@@ -208,5 +208,5 @@ def _flow_loss(here: PersonBatch, first: Float[Tensor, "b 14 3"], second: Float[
 
 @torch.no_grad()
 def _keypoints(network: KeypointNetwork, people: PersonBatch) -> Float[Tensor, "b 2 14 3"]:
-    keypoints: Tensor = network(*people.flat().inputs).keypoints
+    keypoints: Tensor = network.predict(people.flat()).keypoints
     return keypoints.view(len(people), 2, *keypoints.shape[1:])

@@ -56,9 +56,9 @@ class Estimator:
         """Estimate everybody at once; nobody in, nobody out."""
         if len(crops) == 0:
             return Estimate(Skeletons.empty(), np.zeros((0, crops.points.shape[1], NUM_PARTS), np.float32))
-        points, mask, views = (value.to(self.device) for value in crops.inputs)
-        prediction = self.network(points, mask, views)
-        parts = prediction.part_logits.softmax(-1).masked_fill(~mask[..., None], 0.0)
+        people = crops.to(self.device)
+        prediction = self.network.predict(people)
+        parts = prediction.part_logits.softmax(-1).masked_fill(~people.mask[..., None], 0.0)
         skeletons = Skeletons(
             keypoints=prediction.keypoints.float().cpu().numpy() + crops.required("origins").numpy()[:, None],
             confidence=prediction.confidence_logit.sigmoid().cpu().numpy(),

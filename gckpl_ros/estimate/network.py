@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gckpl_ros.batch import PersonBatch
+
 
 class Prediction(NamedTuple):
     """What the network says of b people; positions in metres in the input's frame."""
@@ -48,6 +50,11 @@ class KeypointNetwork(nn.Module, ABC):
     @abstractmethod
     def token_width(self) -> int:
         """The c of its predictions' tokens."""
+
+    def predict(self, people: PersonBatch) -> Prediction:
+        """Predict for the people of one cloud, by what this architecture looks at; all who call a network call this."""
+        said: Prediction = self(people.points, people.mask, people.views)
+        return said
 
     @abstractmethod
     def forward(

@@ -97,7 +97,7 @@ class Learner:
 
     def _learn(self, pairs: PersonBatch) -> dict[str, Tensor]:
         """Stage II's losses on both frames of each pair, in one batch through the network."""
-        said = self.network(*pairs.flat().inputs)
+        said = self.network.predict(pairs.flat())
         losses = stage2_loss(pairs, said, self.config.weights, self.config.options)
         if self.config.weights.teacher:
             losses["teacher"] = self.config.weights.teacher * _deep_teacher_loss(pairs, said)
@@ -106,7 +106,7 @@ class Learner:
 
     def _rehearse(self, batch: PersonBatch) -> Tensor:
         """Stage I's losses, of what is known: labels may miss keypoints, or the parts of points."""
-        said, truth, known = self.network(*batch.inputs), batch.required("keypoints"), batch.keypoint_mask
+        said, truth, known = self.network.predict(batch), batch.required("keypoints"), batch.keypoint_mask
         keypoints = keypoint_loss(said.steps, truth, known)
         unlabelled = said.part_logits.new_zeros(())
         parts = unlabelled if batch.parts is None else segmentation_loss(said.part_logits, batch.parts, batch.mask)

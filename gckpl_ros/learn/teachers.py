@@ -44,7 +44,7 @@ def estimate_with_tokens(
     columns: list[tuple[Tensor, ...]] = []
     for rows in torch.split(order, size):
         batch = crops.rows(rows)
-        said = network(*batch.inputs)
+        said = network.predict(batch)
         parts = torch.nn.functional.pad(said.part_logits.argmax(-1), (0, room - batch.mask.shape[1]))
         sure = said.confidence_logit.sigmoid() * batch.seen[:, None]
         columns.append((said.keypoints, sure, parts, said.tokens))

@@ -55,7 +55,7 @@ def test_the_same_network_is_accepted_and_has_not_drifted(guard, network):
 
 def test_anchor_error_is_the_mean_distance_to_the_truth(network, anchors):
     batch = anchors.guard
-    said = network(*batch.inputs).keypoints.detach()
+    said = network.predict(batch).keypoints.detach()
     expected = np.linalg.norm(said.numpy() - batch.keypoints.numpy(), axis=2).mean()
     assert anchor_error(network, batch) == pytest.approx(expected, rel=1e-5)
 
@@ -118,6 +118,6 @@ def test_it_judges_by_one_pair_of_each_person_held_out(guard, network, held_out)
     moved = noisy(network, 0.02)
     apart = []
     for row, frame in enumerate(middle):
-        crop = [values[row, frame : frame + 2] for values in (people.points, people.mask, people.views)]
-        apart.append((moved(*crop).keypoints - network(*crop).keypoints).norm(dim=-1).mean().item())
+        crops = people.rows(torch.tensor([row])).span(int(frame), int(frame) + 2).flat()
+        apart.append((moved.predict(crops).keypoints - network.predict(crops).keypoints).norm(dim=-1).mean().item())
     assert guard().drift_m(moved) == pytest.approx(np.mean(apart), rel=1e-4)

@@ -159,7 +159,7 @@ def test_each_architecture_is_built_by_its_configuration_and_found_by_its_key() 
         network = build(kind.Config())
         assert type(network) is kind and architecture(network) == key
         points, mask = torch.zeros(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
-        said = network.eval()(points, mask, torch.tensor([[5.0, 0, 0]]).expand(2, 3))
+        said = network.eval().predict(PersonBatch(points, mask, torch.tensor([[5.0, 0, 0]]).expand(2, 3)))
         shapes = [(2, 14, 3), (2, 14), (2, 5, 15), (said.steps.shape[0], 2, 14, 3), (2, 14, network.token_width)]
         assert [tuple(value.shape) for value in said] == shapes
         assert said.steps[-1].equal(said.keypoints)

@@ -144,7 +144,7 @@ def test_a_teacher_is_followed_where_it_is_sure(folder: Path, tmp_path: Path) ->
     run = FarTraining(config(folder, tmp_path, teacher=str(tmp_path / "teacher.safetensors"), teacher_weight=2.0))
     batch = run.batches.next(0)
     with torch.no_grad():
-        said, taught = run.network(*batch.inputs), teacher.eval()(*batch.inputs)
+        said, taught = run.network.predict(batch), teacher.eval().predict(batch)
     figures = run.losses(said, batch)
     sure = taught.confidence_logit.sigmoid()
     by_hand = ((said.steps - taught.keypoints).norm(dim=-1) * sure).sum(-1).mean()

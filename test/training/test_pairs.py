@@ -162,7 +162,7 @@ def test_the_network_sees_each_crop_for_itself(crowd: Crowd) -> None:
     )
     again = Crowd.of(crowd.true, network)
     with torch.inference_mode():
-        said = network(*later.inputs)
+        said = network.predict(later)
     torch.testing.assert_close(again.estimated.required("keypoints")[:, 1], said.keypoints, atol=1e-5, rtol=1e-5)
     assert again.estimated.required("parts").equal(again.probability.argmax(-1))
     assert again.true.keypoints is crowd.true.keypoints

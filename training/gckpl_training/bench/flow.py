@@ -46,7 +46,7 @@ class Crowd:
     @torch.inference_mode()
     def of(pairs: PersonBatch, network: KeypointNetwork) -> "Crowd":
         """Run the network on both crops."""
-        predicted = network(*pairs.flat().inputs)
+        predicted = network.predict(pairs.flat())
         keypoints, logits = (
             value.view(len(pairs), 2, *value.shape[1:]) for value in (predicted.keypoints, predicted.part_logits)
         )
@@ -94,8 +94,8 @@ def along_the_network(crowd: Crowd) -> PersonBatch:
 
 def still(crowd: Crowd) -> PersonBatch:
     """The baseline: nobody moves."""
-    points, mask, _ = crowd.true.inputs
-    return replace(crowd.true, flow=torch.zeros_like(points), flow_confidence=mask.float())
+    people = crowd.true
+    return replace(people, flow=torch.zeros_like(people.points), flow_confidence=people.mask.float())
 
 
 @torch.inference_mode()

@@ -86,7 +86,7 @@ class FarTraining(Stage1):
         self.hardness.note(batch.required("ids").cpu(), error.cpu())
         if self.teacher is not None:
             with torch.no_grad(), self.autocast():
-                said = self.teacher(*batch.inputs)
+                said = self.teacher.predict(batch)
             sure, keypoints = said.confidence_logit.float().sigmoid(), said.keypoints.float()
             taught = [teacher_loss(layer.float(), keypoints, sure) for layer in prediction.steps]
             named["taught"] = NUM_KEYPOINTS * torch.stack(taught).mean()

@@ -74,8 +74,9 @@ class Stage1(Run):
     def __init__(self, config: Stage1Config) -> None:
         super().__init__(config)
         self.network = build(of_size(config.size, config.network)).to(self.device)
-        self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
+        if config.compile:
+            self.network.compile(dynamic=True)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
         )
@@ -130,7 +131,7 @@ class Stage1(Run):
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * config.schedule(self.step)
         with self.autocast():
-            prediction = self.forward(*batch.inputs)
+            prediction = self.network.predict(batch)
         named = self.losses(prediction, batch)
         loss = named["loss"]
         self.optimizer.zero_grad(set_to_none=True)

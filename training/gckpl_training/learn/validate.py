@@ -40,7 +40,7 @@ def predict(network: KeypointNetwork, batches: list[PersonBatch]) -> tuple[np.nd
     """Keypoints, confidence logits, points whose part is right, and points whose part is known, over all batches."""
     keypoints, logits, right, points = [], [], 0, 0
     for batch in batches:
-        prediction = network(*batch.inputs)
+        prediction = network.predict(batch)
         keypoints.append(prediction.keypoints.float().cpu())
         logits.append(prediction.confidence_logit.float().cpu())
         if batch.parts is not None:
