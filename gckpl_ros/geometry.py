@@ -35,7 +35,7 @@ def transformed_boxes(T_b_a: Float64[np.ndarray, "4 4"], boxes_a: Boxes) -> Boxe
     return replace(boxes_a, centers=centers.astype(np.float32), yaws=yaws.astype(np.float32))
 
 
-# Turns about z.
+# Turns, most of them about z.
 
 
 def turned(points: Float[Array, "*n 3"], yaw: Float[Array, "*m"]) -> Float[Array, "*n 3"]:
@@ -54,6 +54,18 @@ def rotation_z(yaw: Float[Array, "*n"]) -> Float[Array, "*n 3 3"]:
     cos, sin, zero, one = library.cos(yaw), library.sin(yaw), library.zeros_like(yaw), library.ones_like(yaw)
     rotation: Array = library.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), -1).reshape(*yaw.shape, 3, 3)
     return rotation
+
+
+def rotation(vectors: Float[Array, "*n 3"]) -> Float[Array, "*n 3 3"]:
+    """The matrices that turn columns about vectors, by their lengths (rad); Rodrigues' formula, smooth around zero."""
+    library = _library(vectors)
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    zero = library.zeros_like(x)
+    cross = library.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).reshape(*x.shape, 3, 3)
+    turns = library.linalg.norm(vectors, None, -1)[..., None, None] / (2 * np.pi)  # sinc(t) is sin(pi t) / (pi t)
+    once, twice = library.sinc(2 * turns) * cross, library.sinc(turns) ** 2 / 2 * (cross @ cross)
+    matrices: Array = once + twice + library.diag(library.ones_like(vectors.reshape(-1)[:3]))
+    return matrices
 
 
 def quaternion_z(yaw: float | Float[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n 4"]:

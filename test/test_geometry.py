@@ -16,6 +16,7 @@ from gckpl_ros.geometry import (
     most_points_in_boxes,
     points_in_boxes,
     quaternion_z,
+    rotation,
     rotation_z,
     transformed,
     transformed_boxes,
@@ -51,6 +52,21 @@ def test_transforms_are_scipys_and_their_inverse_leads_back(kind, seed):
     expected = Rotation.from_matrix(T[:3, :3]).apply(points.reshape(-1, 3)) + T[:3, 3]
     np.testing.assert_allclose(there, expected.reshape(points.shape), atol=1e-9)
     np.testing.assert_allclose(transformed(kind(np.linalg.inv(T)), there), points, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [0.0, 1e-9, 1e-4, 1.0, 3.1, 7.0])
+def test_rotation_vectors_are_scipys(kind, length):
+    vectors = np.random.default_rng(0).normal(size=(2, 5, 3))
+    vectors *= length / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    expected = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    np.testing.assert_allclose(rotation(kind(vectors)), expected.reshape(2, 5, 3, 3), atol=1e-12)
+
+
+def test_nobody_turned_is_the_start_of_every_turn():
+    still = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(rotation(still)[0, 2, 1], still)
+    assert slope.tolist() == [[1.0, 0.0, 0.0]], "about x, y goes to z"
 
 
 @given(angle=angles, seed=seeds)

@@ -7,12 +7,12 @@ twice, "left_..." and "right_..."; all rotations are made for the left side and 
 
 from typing import Final
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.body.kinematics import JOINT, NUM_JOINTS, mirror_pose, upright
+from gckpl_ros.geometry import rotation_z
 
 # The ranges of motion of the joints, after the clinical norms of the American Academy of Orthopaedic Surgeons.
 _TRUNK_LIMITS: Final = {
@@ -217,7 +217,5 @@ def _left_limbs(pose: Float[Tensor, "n 22 3 3"], column: dict[str, Tensor], side
 
 
 def _rotation(axis: str, degrees: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
-    vector = torch.zeros(len(degrees), 3, device=degrees.device)
-    vector[:, "xyz".index(axis)] = degrees.deg2rad()
-    rotation: Tensor = roma.rotvec_to_rotmat(vector)
-    return rotation
+    shift = "zxy".index(axis)
+    return rotation_z(degrees.deg2rad()).roll((shift, shift), (1, 2))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from math import exp
 from typing import Final
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gckpl_ros.batch import PersonBatch, in_frames
+from gckpl_ros.geometry import rotation
 from gckpl_ros.learn.flow import both_ways, with_flow
 from gckpl_ros.skeleton import BACKGROUND, INDEX, NUM_KEYPOINTS, NUM_PARTS
 
@@ -63,17 +63,17 @@ def register(
 
 def blended(twists: Float[Tensor, "b j 6"], clouds: Clouds) -> Float[Tensor, "b n 3"]:
     """Points moved by their parts: linear blend skinning."""
-    rotation: Tensor = roma.rotvec_to_rotmat(twists[..., 3:])
-    shift = clouds.centres + twists[..., :3] - (rotation @ clouds.centres[..., None])[..., 0]
-    motion = clouds.share @ torch.cat([rotation.flatten(-2), shift], -1)
+    turn = rotation(twists[..., 3:])
+    shift = clouds.centres + twists[..., :3] - (turn @ clouds.centres[..., None])[..., 0]
+    motion = clouds.share @ torch.cat([turn.flatten(-2), shift], -1)
     rows = motion[..., :9].view(*motion.shape[:-1], 3, 3)
     return (rows * clouds.points[..., None, :]).sum(-1) + motion[..., 9:]
 
 
 def moved(twists: Float[Tensor, "b j 6"], centres: Float[Tensor, "b j 3"], places: Float[Tensor, "b j 3"]) -> Tensor:
     """Each place moved by the twist of its own part (b, j, 3)."""
-    rotation: Tensor = roma.rotvec_to_rotmat(twists[..., 3:])
-    return (rotation @ (places - centres)[..., None])[..., 0] + centres + twists[..., :3]
+    turn: Tensor = rotation(twists[..., 3:])
+    return (turn @ (places - centres)[..., None])[..., 0] + centres + twists[..., :3]
 
 
 def matches(
