@@ -96,7 +96,8 @@ class Node:
             self._network.subscribe(topic, INPUTS["points"].type, add_cloud, self._profile, refuse)
         if name := self._config.input.detections:
             topic, kind, add = resolve(name, self.name), self._config.input.detections_type, self._input.add_detections
-            self._network.subscribe(topic, kind, add, self._profile, self._refuse)
+            detections = self._network.subscribe(topic, kind, add, self._profile, self._refuse)
+            self._input.expect_detections(lambda: detections.publishers)
         for name, profile in (("tf", TRANSFORMS), ("tf_static", LATCHED)):
             add = partial(self._transforms.add, static=name == "tf_static")
             self._network.subscribe(INPUTS[name].topic, INPUTS[name].type, add, profile, self._refuse)

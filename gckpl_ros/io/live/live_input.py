@@ -26,7 +26,8 @@ class LiveInput:
 
     A cloud waits at most ``wait_s`` for its detections, for transforms and for the other sensors. Then it goes without
     those sensors, without people if its detections are late, and is skipped if a transform is missing. Whoever was
-    silent for ``silence_s`` is not waited for; without a detector the pipeline finds people itself. A cloud that is
+    silent for ``silence_s`` is not waited for; without a detector the pipeline finds people itself. A detector that
+    appears is waited for before it has said anything: what it says of a cloud comes after the cloud. A cloud that is
     a second older than its sensor's last one means that time starts anew: everything waiting is forgotten.
     """
 
@@ -42,6 +43,7 @@ class LiveInput:
         self._matcher = Matcher(config, transforms, status)
         self._scans = Scans(config.input.tolerance_s, status)
         self._changed = Condition()
+        self._detectors: Callable[[], int] = lambda: 0
         self.clear()
 
     def clear(self) -> None:
@@ -52,6 +54,11 @@ class LiveInput:
             self._epoch = self._scans.epoch
             self._came_s: dict[int, float] = {}
             self._detector_came_s = -np.inf
+            self._detector_there = False
+
+    def expect_detections(self, publishers: Callable[[], int]) -> None:
+        """Who counts the publishers of detections that are there: quick, and from any thread."""
+        self._detectors = publishers
 
     def add_cloud(self, message: Any, sensor: int = 0) -> None:
         """A sensor_msgs/PointCloud2 of the sensor at this place in ``input.points``."""
@@ -102,9 +109,11 @@ class LiveInput:
             return match
 
     def _newest_ready(self) -> Match | None:
+        if not self._scans.waiting:
+            return None
         now_s = self._clock()
         sensors = {sensor for sensor, came_s in self._came_s.items() if now_s - came_s <= self._config.silence_s}
-        detector = now_s - self._detector_came_s <= self._config.silence_s
+        detector = self._detects(now_s)
         for scan in reversed(list(self._scans.waiting)):
             try:
                 match = self._matcher.match(scan, sensors, detector, now_s - scan.came_s >= self._config.wait_s)
@@ -120,6 +129,14 @@ class LiveInput:
             self._scans.take(scan)
             return match
         return None
+
+    def _detects(self, now_s: float) -> bool:
+        """Whether detections may still come: somebody who publishes them has appeared or spoken lately."""
+        there = self._detectors() > 0
+        if there and not self._detector_there:
+            self._detector_came_s = now_s
+        self._detector_there = there
+        return now_s - self._detector_came_s <= self._config.silence_s
 
     def _sample(self, match: Match) -> Sample:
         start, wait_ms = perf_counter(), 1e3 * (self._clock() - match.scan.came_s)

@@ -104,6 +104,7 @@ class Subscriptions:
         if topic := self._config.detections:
             add = self._source.add_detections
             self._made.append(self._node.create_subscription(self._kind, topic, add, self._qos))
+            self._source.expect_detections(partial(self._node.count_publishers, self._detections))
 
     def close(self) -> None:
         """Unsubscribe; nothing comes any more."""
@@ -198,6 +199,7 @@ class TfTransforms:
 
 _BOND: Final = "bond/msg/Status"
 _BOND_TIMEOUT_S: Final = 4.0  # as nav2's nodes
+BOND_PERIOD_S: Final = 1.0  # nav2's nodes beat ten times as often; each beat wakes rclpy twice, a millisecond each
 
 
 class Bond:
@@ -238,7 +240,9 @@ class Bond:
     def _hear(self, status: Any) -> None:
         if self._timer and status.id == self._node.get_name() and status.instance_id != self._me:
             if status.active:
-                self._manager = status.instance_id
+                if status.instance_id != self._manager:
+                    self._manager = status.instance_id
+                    self._say(True)  # who is new need not wait for the next
             elif status.instance_id == self._manager:  # not that of a bond before this one
                 self.stop()
 

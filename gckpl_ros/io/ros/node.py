@@ -14,7 +14,7 @@ from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.interface import SERVICES
 from gckpl_ros.io.live.network import buffer_warning
 from gckpl_ros.io.live.worker import Answer
-from gckpl_ros.io.ros.connections import Bond
+from gckpl_ros.io.ros.connections import BOND_PERIOD_S, Bond
 from gckpl_ros.io.ros.parameters import Parameters
 from gckpl_ros.io.ros.session import Session
 
@@ -62,7 +62,7 @@ class SkeletonNode(Node):
             self.declare_parameter(_AUTOSTART, False)
         self._autostart = bool(self.get_parameter(_AUTOSTART).value)
         if not self.has_parameter(_HEARTBEAT):
-            self.declare_parameter(_HEARTBEAT, 0.1)
+            self.declare_parameter(_HEARTBEAT, BOND_PERIOD_S)
         self._bond = Bond(self, float(self.get_parameter(_HEARTBEAT).value))
         if not self._autostart:
             name = self.get_fully_qualified_name()

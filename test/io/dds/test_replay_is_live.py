@@ -59,10 +59,11 @@ def played(recording, settings, wait_until):
             transforms, others = [], []
             for record in bag.records(TOPICS):
                 (transforms if TOPICS[record.topic] == TF else others).append(record)
-            # The first scan waits for its transforms: so the node knows of both sensors before it takes a cloud.
-            for record in (*others[:3], *transforms, *others[3:]):
+            # Boxes of the first scan come last, as from a detector that had to see it: a cold start waits for them.
+            boxes, rear, front, *others = others
+            for record in (*transforms, rear, front, boxes, *others):
                 bring(node, publishers[record.topic], bag.decode(record), wait_until)
-                if record.topic == "/front" and record is not others[2]:
+                if record is boxes or (record.topic == "/front" and record is not front):
                     scans = node.status.report().clouds // 2
                     wait_until(lambda scans=scans: node.status.report().frames == scans)
             wait_until(lambda: len(got) == SCANS)

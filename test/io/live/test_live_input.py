@@ -5,7 +5,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from live_rig import WAIT_S, Rig
+from live_rig import SILENCE_S, WAIT_S, Rig
 from ros_messages import SCAN_NS, START_NS, cloud, detections, transforms
 
 from gckpl_ros.reasons import BAD_CLOUD, NO_POINTS, NOT_NEWER, REPLACED, TIME_WENT_BACK
@@ -98,6 +98,26 @@ def test_an_older_cloud_with_its_detections_goes_before_a_newer_one_without():
     assert rig.skipped == {REPLACED: 1}, "only the one before it: the newer one may still get its detections"
     rig.input.add_detections(detections(3, "person"))
     assert rig.stamps() == [3]
+
+
+def test_a_detector_that_appears_is_waited_for_before_it_has_said_anything():
+    rig, detectors = Rig(), []
+    rig.input.expect_detections(lambda: len(detectors))
+    rig.input.add_cloud(cloud(0))
+    assert rig.take().boxes is None, "nobody is there: people are found here"
+    detectors.append("slow to start")
+    rig.input.add_cloud(cloud(1))
+    assert rig.take() is None
+    rig.input.add_detections(detections(1, "person"))
+    assert len(rig.take().boxes) == 1
+    rig.input.clear()
+    rig.input.add_cloud(cloud(2))
+    assert rig.take() is None, "there from the beginning, but silent until now"
+    rig.wait(WAIT_S)
+    assert len(rig.take().boxes) == 0
+    rig.wait(SILENCE_S)
+    rig.input.add_cloud(cloud(9))
+    assert rig.take().boxes is None, "it is there and says nothing"
 
 
 @pytest.mark.parametrize(("classes", "people"), [(("person",), 1), (("cyclist", "Person"), 2), (("person", ""), 3)])

@@ -99,19 +99,19 @@ def test_it_waits_with_the_reason_where_it_cannot_bring_itself_up(start, peer):
 
 @pytest.fixture
 def manager(peer):
-    """The other side of a bond with /gckpl, as bondpy has it; a second of silence breaks it."""
+    """The other side of a bond with /gckpl, as bondpy has it; two seconds of silence break it."""
     bondpy = pytest.importorskip("bondpy.bondpy")
     bond = bondpy.Bond(peer.node, "/bond", "gckpl")
-    bond.heartbeat_timeout = 1.0
+    bond.heartbeat_timeout = 2.0
     bond.start()
     yield bond
     bond.shutdown()
 
 
 def test_an_active_node_has_a_bond_until_it_is_deactivated(peer, active, manager):
-    active()
+    active(bond_heartbeat_period=0.2)
     assert manager.wait_until_formed(Duration(seconds=10))
-    sleep(2.0)
+    sleep(3.0)
     assert not manager.is_broken()
     assert peer.change("deactivate") == [True]
     assert manager.wait_until_broken(Duration(seconds=0.5))
@@ -130,7 +130,7 @@ def test_the_heartbeat_has_its_period(rig, peer, active):
 
 
 def test_a_manager_may_break_the_bond_and_the_node_works_on(rig, peer, active, manager):
-    active()
+    active(bond_heartbeat_period=0.2)
     assert manager.wait_until_formed(Duration(seconds=10))
     manager.break_bond()
     assert manager.wait_until_broken(Duration(seconds=1.5))  # the node has agreed: alone it takes 2 s
