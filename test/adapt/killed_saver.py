@@ -20,8 +20,7 @@ from gckpl_ros.learn.learner import Learner, LearnerConfig
 TIMES = 50
 
 
-def save_until_killed(storage, weights, learner, network, told):
-    state = Learner(network, LearnerConfig()).state_dict()
+def save_until_killed(storage, weights, learner, network, state, told):
     for step in range(10**9):
         storage.save_weights(weights, network, Progress(step=step))
         storage.save_learner(learner, Progress(step=step), state)
@@ -32,11 +31,12 @@ def main(folder):
     torch.set_num_threads(1)
     weights, learner = folder / "adapted.safetensors", folder / "learner.pt"
     network = TokenNetwork(TokenConfig(width=32, point_width=16, layers=2)).eval()
-    storage, rng = Storage(network, ""), random.Random(0)
+    storage, rng, whole = Storage(network, ""), random.Random(0), Learner(network, LearnerConfig())
+    begun = whole.state_dict()
     for _ in range(TIMES):
         hear, tell = os.pipe()
         if (child := os.fork()) == 0:
-            save_until_killed(storage, weights, learner, network, tell)
+            save_until_killed(storage, weights, learner, network, begun, tell)
         os.close(tell)
         os.read(hear, 1)
         time.sleep(rng.uniform(0, 0.03))
@@ -46,7 +46,7 @@ def main(folder):
         load_network(weights)
         storage.load_weights(weights, torch.device("cpu"))
         progress, state = storage.load_learner(learner, torch.device("cpu"))
-        Learner(network, LearnerConfig()).load_state_dict(state)
+        whole.load_state_dict(state)
         assert progress.step >= 0
     sys.stdout.write(f"{TIMES} times\n")
 

@@ -59,7 +59,8 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 def test_it_learns_and_leaves_the_given_network_alone(network: KeypointNetwork) -> None:
     before, learner = values(network), Learner(network, CONFIG)
-    losses = [learner.step(some_pairs(), some_replay()) for _ in range(80)]
+    pairs, replay = some_pairs(), some_replay()
+    losses = [learner.step(pairs, replay) for _ in range(80)]
     assert losses[-1]["teacher"] < 0.6 * losses[0]["teacher"] and losses[-1]["replay"] < losses[0]["replay"]
     assert same(before, values(network)) and not same(before, values(learner.averaged))
     assert set(losses[0]) >= {"flow", "points_to_limb", "symmetry", "joint_to_part", "segmentation", "teacher", "total"}
@@ -80,8 +81,8 @@ def test_what_is_not_finite_changes_nothing(network: KeypointNetwork) -> None:
 
 def test_without_a_teacher_the_keypoints_follow_the_geometry_alone(network: KeypointNetwork) -> None:
     geometric = LearnerConfig(weights=LossWeights(), learning_rate=5e-3)
-    learner = Learner(network, geometric)
-    losses = [learner.step(some_pairs(), None) for _ in range(40)]
+    learner, pairs = Learner(network, geometric), some_pairs()
+    losses = [learner.step(pairs, None) for _ in range(40)]
     assert "teacher" not in losses[0] and losses[-1]["joint_to_part"] < 0.8 * losses[0]["joint_to_part"]
 
 

@@ -193,19 +193,20 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     port.bind(("127.0.0.1", 0))
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": "2"}
     port.close()
-    code = (
-        "import torch, os; from gckpl_training.learn.run import Parallel; p = Parallel(torch.device('cpu'));"
-        "a, b = torch.full((2,), float(p.rank)), torch.full((1, 3), 4.0 * p.rank); p.average([a, b]); p.close();"
-        "print(a.tolist(), b.tolist(), p.leads)"
-    )
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code],
-            env={**os.environ, **address, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=120)[0].strip() for process in started]
-    assert said == [f"[0.5, 0.5] [[2.0, 2.0, 2.0]] {leads}" for leads in (True, False)]
+    code = """
+import os, torch
+from gckpl_training.learn.run import Parallel
+second = os.fork()  # one start for both
+os.environ["RANK"] = "0" if second else "1"
+parallel = Parallel(torch.device("cpu"))
+a, b = torch.full((2,), float(parallel.rank)), torch.full((1, 3), 4.0 * parallel.rank)
+parallel.average([a, b])
+parallel.close()
+print(a.tolist(), b.tolist(), parallel.leads, flush=True)
+if not second:
+    os._exit(0)
+assert os.waitpid(second, 0)[1] == 0
+"""
+    command, environment = [sys.executable, "-W", "ignore", "-c", code], os.environ | address
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    assert sorted(ended.stdout.splitlines()) == [f"[0.5, 0.5] [[2.0, 2.0, 2.0]] {leads}" for leads in (False, True)]

@@ -153,12 +153,13 @@ def test_without_clouds_it_says_where_there_are_some_and_ends_when_asked(start, 
 
 @contextmanager
 def after(condition, number):
-    """Sends this process a signal once something holds, for commands that run in it; at last when patience ends."""
-    ending, until_s = Event(), monotonic() + PATIENCE_S
+    """Sends this process a signal once something holds, for commands that run in it, and when patience ends."""
+    ending, held, until_s = Event(), Event(), monotonic() + PATIENCE_S
 
     def watch():
-        while not (ending.wait(0.05) or condition() or monotonic() > until_s):
-            pass
+        while not (ending.wait(0.05) or held.is_set() or monotonic() > until_s):
+            if condition():
+                held.set()
         if not ending.is_set():
             os.kill(os.getpid(), number)
 
@@ -169,6 +170,7 @@ def after(condition, number):
     finally:
         ending.set()
         thread.join()
+    assert held.is_set(), "it did not come to hold"
 
 
 def strange(message):
@@ -182,18 +184,19 @@ def strange(message):
 def test_it_tells_how_it_goes_whatever_comes(monkeypatch, capsys, weights, terminal):
     monkeypatch.setenv("FORCE_COLOR" if terminal else "NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(live, "_PLAIN_LINE_S", 0.5)
+    for period in ("_LINE_S", "_PLAIN_LINE_S"):
+        monkeypatch.setattr(live, period, 0.1)
     monkeypatch.setattr(live, "_SILENT_S", PATIENCE_S)
     with Participant() as network:
         ear, clouds, count = Ear(network), network.publisher("/points", CLOUD), itertools.count()
 
         def shown():
             message = cloud(next(count))
-            clouds.publish(message if any("[bold" in key for key in ear.last) else strange(message))
+            clouds.publish(message if any("[bold" in value for value in ear.last.values()) else strange(message))
             return sum(report["frames"] != "0" for report in ear.reports) > 2  # lines come oftener than these
 
         with after(shown, signal.SIGINT):
-            live.main(overrides=(f"estimate.weights={weights}", "input.wait_s=0"))
+            live.main(overrides=(f"estimate.weights={weights}", "input.wait_s=0", "output.diagnostics_period_s=0.2"))
     told = capsys.readouterr().err
     assert " Hz, 0 people, " in told or " Hz, 1 people, " in told
     assert "(its fields: [/x], [bold, ])" in told

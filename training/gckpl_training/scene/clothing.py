@@ -226,24 +226,19 @@ def normal_ring(vertices: Float[Tensor, "v 3"], faces: Int64[Tensor, "f 3"]) -> 
     corners = vertices[faces]
     face_normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = torch.zeros_like(vertices).index_add(0, faces.flatten(), face_normals.repeat_interleave(3, 0))
-    neighbours: list[set[int]] = [set() for _ in range(len(vertices))]
-    for a, b, c in faces.tolist():
-        neighbours[a] |= {b, c}
-        neighbours[b] |= {a, c}
-        neighbours[c] |= {a, b}
-    rows = [_quarters(i, sorted(near), vertices, normals[i]) for i, near in enumerate(neighbours)]
-    return torch.tensor(rows, device=faces.device)
-
-
-def _quarters(vertex: int, near: list[int], vertices: Tensor, normal: Tensor) -> list[int]:
-    if len(near) < 3:
-        return [vertex] * 4
-    spokes = vertices[near] - vertices[vertex]
-    normal = normalize(normal, dim=0)
-    across = normalize(torch.linalg.cross(normal, spokes[0]), dim=0)
+    pairs = torch.cat([faces[:, [i, j]] for i, j in ((0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2))]).unique(dim=0)
+    vertex, near = pairs.unbind(1)  # by vertex, then by neighbour
+    count = vertex.bincount(minlength=len(vertices))
+    first = count.cumsum(0) - count
+    normal, spokes = normalize(normals, dim=1)[vertex], vertices[near] - vertices[vertex]
+    across = normalize(torch.linalg.cross(normal, spokes[first[vertex]]), dim=1)
     along = torch.linalg.cross(across, normal)
-    order = torch.atan2(spokes @ across, spokes @ along).argsort().tolist()
-    return [near[order[(quarter * len(near) + 2) // 4 % len(near)]] for quarter in range(4)]
+    by_angle = torch.atan2((spokes * across).sum(1), (spokes * along).sum(1)).argsort()
+    around = near[by_angle[vertex[by_angle].argsort(stable=True)]]
+    quarters = (torch.arange(4, device=faces.device) * count[:, None] + 2) // 4 % count.clamp_min(1)[:, None]
+    ring = around[(first[:, None] + quarters).clamp_max(len(around) - 1)]
+    alone = torch.arange(len(vertices), device=faces.device)[:, None]
+    return torch.where(count[:, None] < 3, alone, ring)
 
 
 def vertex_normals(vertices: Float[Tensor, "b v 3"], ring: Int64[Tensor, "v 4"]) -> Float[Tensor, "b v 3"]:
