@@ -249,7 +249,7 @@ class AdaptConfig(_Section):
         description="Where weights and state are kept, and found again after a restart; empty: nothing is written.",
         json_schema_extra=FIXED,
     )
-    save_every_s: float = Field(60.0, ge=1, le=86400, description="Time between two savings while the thread learns.")
+    save_every_s: float = Field(60.0, ge=1, le=86400, description="Time between two savings while it learns.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of all choices made by chance.", json_schema_extra=FIXED)
 
 

@@ -1,13 +1,9 @@
-"""The online adapter: what runner, node and commands see of learning, safe to use from any thread."""
+"""The online adapter: what it sees, what it says, and learning step by step as a replay does."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Lock, RLock, Thread, get_native_id
-from time import perf_counter
+from threading import Lock
 from typing import Final, NoReturn
 
 import torch
@@ -16,14 +12,14 @@ from gckpl_ros.adapt.collector import Collector, lasting
 from gckpl_ros.adapt.guard import Anchors
 from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE, Activity, AdaptationState, Progress, Storage
 from gckpl_ros.adapt.trainer import Trainer, default_teacher
-from gckpl_ros.config import AdaptConfig, Config
+from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.network import KeypointNetwork
 from gckpl_ros.learn.teachers import Teacher
 from gckpl_ros.people.tracklets import Tracklet
 from gckpl_ros.types import Frame, Sample
 
-# What passes between the threads that estimate and the one that learns, under a lock that is held for moments only.
+# What passes between those that estimate and the one that learns, under a lock that is held for moments only.
 
 
 class Handover:
@@ -97,9 +93,9 @@ class Handover:
 
 
 class Adapter(Handover):
-    """Learns beside the estimation, on its own copy of the network; every method may be called from any thread.
+    """Learns on its own copy of the network, in the caller's thread; the same input gives the same weights.
 
-    Live: ``start`` its thread, ``stop`` it. Replay: ``keep_pace`` after every cloud, ``stop`` at the end (saves).
+    Replay: ``keep_pace`` after every cloud, ``stop`` at the end (saves). Live: process.py runs it in a process.
     """
 
     def __init__(
@@ -108,23 +104,27 @@ class Adapter(Handover):
         """``network`` is left alone. Continues what ``adapt.folder`` holds; what does not fit is told as reason."""
         super().__init__(config.adapt.tracklet_s)
         self._config, self._device, self._owed = config.adapt, device, 0.0
-        self._working = RLock()  # of the trainer and the files, held for whole steps
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self._pace = Pace(self._advance, self._keep, config.adapt)
         self._storage = Storage(network, config.estimate.weights)
-        with self._workplace():
-            self._trainer = Trainer(config.adapt, network, device, teacher, anchors)
-            self._begin()
+        self._trainer = Trainer(config.adapt, network, device, teacher, anchors)
+        self._begin()
 
     def configure(self, config: Config) -> None:
         """Take over other values of ``adapt``, but for those that are FIXED."""
-        self._config = self._pace.config = config.adapt
+        self._config = config.adapt
         self._trainer.configure(config.adapt)
 
     def work(self, steps: int) -> None:
-        """Learn so many steps now, in the caller's thread; the same input gives the same weights. Never raises."""
+        """Learn so many steps now. Never raises."""
         for _ in range(steps):
-            self._advance()
+            self.advance()
+
+    def advance(self) -> bool:
+        """Label and learn for one step; says whether there was anything to do. Never raises."""
+        try:
+            return self._step()
+        except Exception as error:
+            self._fail(error)
+            return False
 
     def keep_pace(self) -> None:
         """For replay, after every cloud: work ``adapt.steps_per_cloud`` steps; fractions add up."""
@@ -133,21 +133,19 @@ class Adapter(Handover):
         self._owed -= steps
         self.work(steps)
 
-    def start(self) -> None:
-        """Begin to learn in a thread of its own, within ``adapt.budget_ms_per_s``; nothing if it runs."""
-        self._pace.start()
-
     def stop(self) -> None:
-        """End the thread after the step in work, and save if ``adapt.folder`` is set; the weights are kept."""
-        self._pace.stop()
-        self._keep()
+        """Save if ``adapt.folder`` is set; the weights are kept, and that it failed is told."""
+        try:
+            if self._config.folder:
+                self.save()
+        except InputError as error:
+            self._complain(str(error))
 
     def reset(self) -> None:
         """Back to the weights that were loaded; all that was collected is forgotten, a failure too."""
-        with self._workplace():
-            self._forget()
-            self._trainer.reset()
-            self._report(self._trainer.network)
+        self._forget()
+        self._trainer.reset()
+        self._report(self._trainer.network)
 
     def save(self, path: Path | None = None) -> Path:
         """Write the accepted weights to ``path``, or weights and learner to ``adapt.folder``; returns the first file.
@@ -155,11 +153,10 @@ class Adapter(Handover):
         Raises InputError where there is no folder or it cannot be written.
         """
         file = path or self._folder() / WEIGHTS_FILE
-        with self._workplace():
-            self._storage.save_weights(file, self._trainer.network, self._trainer.progress)
-            if path is None:
-                learner = file.with_name(LEARNER_FILE)
-                self._storage.save_learner(learner, self._trainer.progress, self._trainer.learner_state())
+        self._storage.save_weights(file, self._trainer.network, self._trainer.progress)
+        if path is None:
+            learner = file.with_name(LEARNER_FILE)
+            self._storage.save_learner(learner, self._trainer.progress, self._trainer.learner_state())
         return file
 
     def load(self, path: Path | None = None) -> None:
@@ -168,16 +165,15 @@ class Adapter(Handover):
         Raises InputError if they cannot be read, are not adapted from the loaded weights, or the guard refuses them.
         """
         file = path or self._folder() / WEIGHTS_FILE
-        with self._workplace():
-            network = self._storage.load_weights(file, self._device)
-            if objection := self._trainer.guard.objection(network):
-                raise InputError(f"weights {file} are refused: {objection}")
-            learner = file.with_name(LEARNER_FILE)
-            if path is None and learner.exists():
-                self._trainer.continue_from(network, *self._storage.load_learner(learner, self._device))
-            else:
-                self._trainer.continue_from(network, Progress())
-            self._report(network)
+        network = self._storage.load_weights(file, self._device)
+        if objection := self._trainer.guard.objection(network):
+            raise InputError(f"weights {file} are refused: {objection}")
+        learner = file.with_name(LEARNER_FILE)
+        if path is None and learner.exists():
+            self._trainer.continue_from(network, *self._storage.load_learner(learner, self._device))
+        else:
+            self._trainer.continue_from(network, Progress())
+        self._report(network)
 
     def _begin(self) -> None:
         """Continue what a former run left, if it fits."""
@@ -188,27 +184,10 @@ class Adapter(Handover):
         except InputError as error:
             self._complain(f"began anew: {error}")
 
-    def _keep(self) -> None:
-        """Save, where there is a folder; that it failed is told."""
-        try:
-            if self._config.folder:
-                self.save()
-        except InputError as error:
-            self._complain(str(error))
-
     def _folder(self) -> Path:
         if not self._config.folder:
             raise InputError("there is no folder for adapted weights: set adapt.folder")
         return Path(self._config.folder)
-
-    def _advance(self) -> bool:
-        """Label and learn for one step; says whether there was anything to do."""
-        try:
-            with self._workplace():
-                return self._step()
-        except Exception as error:
-            self._fail(error)
-            return False
 
     def _step(self) -> bool:
         seen = self._take(self._trainer.wants())
@@ -227,22 +206,9 @@ class Adapter(Handover):
         self._report()
 
     def _report(self, fresh: KeypointNetwork | None = None) -> None:
-        """Tell how far the trainer is; what it wrote on the device is whole before anyone takes ``fresh``."""
-        progress = self._trainer.progress
+        """Tell how far the trainer is."""
         activity = Activity.TRAINING if self._trainer.ready else Activity.COLLECTING
-        if self._stream:
-            self._stream.synchronize()
-        losses = dict(progress.losses)
-        state = AdaptationState(
-            activity, losses=losses, reason=progress.reason, drift_m=progress.drift_m, **progress.counts()
-        )
-        self._hand_over(state, fresh)
-
-    @contextmanager
-    def _workplace(self) -> Iterator[None]:
-        """One at a time, and on CUDA beside the stream of those that estimate."""
-        with self._working, torch.cuda.stream(self._stream):
-            yield
+        self._hand_over(self._trainer.progress.state(activity), fresh)
 
 
 # The null object for an adapter that is off.
@@ -271,14 +237,18 @@ class NoAdapter:
     def work(self, steps: int) -> None:
         """No steps."""
 
+    def advance(self) -> bool:
+        """Nothing to do."""
+        return False
+
     def keep_pace(self) -> None:
         """No steps."""
 
     def start(self) -> None:
-        """No thread."""
+        """No process."""
 
     def stop(self) -> None:
-        """No thread, nothing to save."""
+        """Nothing to save."""
 
     def pause(self) -> NoReturn:
         """Raises InputError: it is off."""
@@ -302,78 +272,11 @@ class NoAdapter:
 
 
 def load_adapter(config: Config, network: KeypointNetwork) -> Adapter | NoAdapter:
-    """What learns beside the estimation by ``network``, if it is to; raises InputError where it has no teacher."""
+    """What learns step by step beside the estimation by ``network``, if it is to.
+
+    Raises InputError where it has no teacher.
+    """
     if not config.adapt.enabled:
         return NoAdapter()
     device = next(network.parameters()).device
     return Adapter(config, network, device, default_teacher(config, network), Anchors.load())
-
-
-# The thread that learns within a budget, below the priority of those that estimate.
-
-_IDLE_S: Final = 0.1
-_NICENESS: Final = 10
-
-
-class Pace:
-    """Calls ``advance`` so that it takes its share of the time, and ``keep`` now and then; both must not raise.
-
-    ``advance`` works for one step, and says whether there was anything to do.
-    """
-
-    def __init__(self, advance: Callable[[], bool], keep: Callable[[], None], config: AdaptConfig) -> None:
-        self.config = config
-        self._advance, self._keep = advance, keep
-        self._lock = Lock()
-        self._ending, self._alone = Event(), Event()
-        self._thread: Thread | None = None
-
-    def start(self) -> None:
-        """Begin; nothing if it runs."""
-        with self._lock:
-            if self._thread is None:
-                self._ending.clear()
-                self._alone.clear()
-                self._thread = Thread(target=self._run, name="gckpl adapter", daemon=True)
-                threads = torch.get_num_threads()
-                self._thread.start()
-                self._alone.wait()
-                torch.set_num_threads(threads)  # threads to come take over what was set last, by whichever thread
-
-    def stop(self) -> None:
-        """End after the step in work."""
-        with self._lock:
-            self._ending.set()
-            if self._thread is not None:
-                self._thread.join()
-                self._thread = None
-
-    def _run(self) -> None:
-        _give_way()
-        self._alone.set()
-        kept_s = perf_counter()
-        while not self._ending.is_set():
-            start_s = perf_counter()
-            busy = self.config.budget_ms_per_s > 0 and self._advance()
-            now_s = perf_counter()
-            if now_s - kept_s > self.config.save_every_s:
-                self._keep()
-                kept_s = perf_counter()
-            self._ending.wait(rest_s(now_s - start_s, self.config.budget_ms_per_s) if busy else _IDLE_S)
-
-
-def rest_s(spent_s: float, budget_ms_per_s: float) -> float:
-    """How long to rest after work, so that the share of both that is work is the budget (over 0)."""
-    return spent_s * max(1000 / budget_ms_per_s - 1, 0)
-
-
-def _give_way() -> None:
-    """Compute on one core, and on Linux, where a thread has a niceness of its own, after the others.
-
-    Several threads of torch wait for each other in a loop: on cores that are busy one is many times faster.
-    """
-    torch.get_num_threads()  # else the first computation would set this thread's number anew
-    torch.set_num_threads(1)
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)

@@ -37,6 +37,7 @@ class AdaptationState:
     rolled_back: int = 0
     reason: str = ""
     drift_m: float = 0.0
+    restarts: int = 0
 
 
 @dataclass
@@ -53,6 +54,11 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """The figures that count."""
         return {"step": self.step, "accepted": self.accepted, "rolled_back": self.rolled_back}
+
+    def state(self, activity: Activity, restarts: int = 0) -> AdaptationState:
+        """What is told of it."""
+        told = {"losses": dict(self.losses), "reason": self.reason, "drift_m": self.drift_m, "restarts": restarts}
+        return AdaptationState(activity, **self.counts(), **told)  # type: ignore[arg-type]
 
 
 WEIGHTS_FILE: Final = "adapted.safetensors"

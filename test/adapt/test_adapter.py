@@ -1,15 +1,12 @@
-"""The adapter as pipeline, node and commands use it: alone, from several threads, and over a restart."""
+"""The adapter step by step, as a replay uses it, and over a restart."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event, Lock
 
 import pytest
 import torch
 from walkers import crops, crowd, observed
 
-from gckpl_ros.adapt import Activity, AdaptationState, Adapter, NoAdapter
-from gckpl_ros.adapt.guard import finite
+from gckpl_ros.adapt import Activity, AdaptationState, Adapter, AdapterProcess, NoAdapter
 from gckpl_ros.adapt.storage import LEARNER_FILE, WEIGHTS_FILE
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
@@ -41,19 +38,6 @@ def learnt(adapter, parade):
         return made
 
     return make
-
-
-class Slow(SmoothingTeacher):
-    """Waits until it is let go; says when it began."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked, self.go = Event(), Event()
-
-    def __call__(self, network, tracklets):
-        self.asked.set()
-        assert self.go.wait(60)
-        return super().__call__(network, tracklets)
 
 
 class Failing(SmoothingTeacher):
@@ -205,61 +189,13 @@ def test_a_folder_that_cannot_be_written_is_told_and_learning_goes_on(learnt, tm
     assert f"cannot write {tmp_path / 'file' / 'adapted' / WEIGHTS_FILE}" in stubborn.status.reason
 
 
-def test_nothing_waits_for_a_step_in_work(adapter, parade):
-    slow = Slow()
-    busy = adapter(slow)
-    parade(busy.observe, 8)
-    busy.start()
-    assert slow.asked.wait(60)
-    parade(busy.observe, 8, first=8)
-    busy.end_tracks()
-    busy.pause()
-    assert busy.status.state == Activity.PAUSED and busy.update() is None
-    busy.configure(Config())
-    slow.go.set()
-    busy.stop()
-
-
-def test_many_threads_at_once(adapter, tmp_path):
-    busy, people, stamps, lock = (
-        adapter(folder=str(tmp_path), budget_ms_per_s=1000),
-        crowd(12),
-        iter(range(200)),
-        Lock(),
-    )
-    busy.start()
-
-    def observe():
-        for _ in range(50):
-            with lock:
-                i = next(stamps)
-                busy.observe(*observed(people, 0.1 * i, i * 100_000_000))
-            assert finite(busy.update() or busy._trainer.network)
-
-    def command():
-        for _ in range(5):
-            busy.pause()
-            busy.start()
-            busy.resume()
-            busy.save()
-            busy.load()
-            assert busy.status.state != Activity.FAILED, busy.status.reason
-
-    with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(job) for job in (observe, observe, command, command)]
-        for job in jobs:
-            job.result()
-    busy.reset()
-    busy.stop()
-    assert busy.status == AdaptationState(Activity.COLLECTING)
-
-
 def test_no_adapter_does_nothing_and_says_so():
     off = NoAdapter()
     assert off.status == AdaptationState(Activity.DISABLED) and off.update() is None
     off.observe(*observed(crowd(1), 0.0, 0))
     off.configure(Config())
     off.work(3)
+    assert not off.advance()
     for quiet in (off.start, off.keep_pace, off.end_tracks, off.stop):
         quiet()
     for command in (off.pause, off.resume, off.reset, off.save, off.load):
@@ -271,4 +207,4 @@ def test_it_has_the_same_methods_as_the_null_object():
     def public(kind):
         return {name for name in dir(kind) if not name.startswith("_")}
 
-    assert public(Adapter) == public(NoAdapter)
+    assert public(Adapter) | public(AdapterProcess) == public(NoAdapter)

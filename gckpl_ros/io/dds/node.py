@@ -6,7 +6,7 @@ from functools import partial
 from time import time_ns
 from typing import Any, Final
 
-from gckpl_ros.adapt import AdaptationState, load_adapter
+from gckpl_ros.adapt import AdaptationState, start_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.dds.participant import LATCHED, RELIABLE, TRANSFORMS, Participant, Profile, Publisher
 from gckpl_ros.io.dds.services import Service
@@ -36,7 +36,7 @@ class Node:
         self._transforms = TransformBuffer(_KEEP_S)
         self._input = LiveInput(config, self._transforms, self.status)
         self._publishers = dict(self._announce())
-        adapter, outputs = load_adapter(config, pipeline.network), Outputs(typestore().types, config.output)
+        adapter, outputs = start_adapter(config, pipeline.network), Outputs(typestore().types, config.output)
         self._worker = Worker(pipeline, adapter, self._input, outputs, self, self.status)
         self._services = list(self._serve())
         self._log: list[str] = []

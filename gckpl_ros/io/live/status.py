@@ -227,6 +227,7 @@ def to_adaptation_status(adaptation: AdaptationState, stamp_ns: int, types: Mess
         rolled_back=adaptation.rolled_back,
         reason=adaptation.reason,
         drift=adaptation.drift_m,
+        restarts=adaptation.restarts,
     )
 
 
@@ -240,6 +241,7 @@ def from_adaptation_status(message: Any) -> AdaptationState:
         rolled_back=int(message.rolled_back),
         reason=message.reason,
         drift_m=float(message.drift),
+        restarts=int(message.restarts),
     )
 
 
@@ -275,6 +277,7 @@ def figures(adaptation: AdaptationState) -> dict[str, str]:
         "rolled back": str(adaptation.rolled_back),
         "drift (m)": f"{adaptation.drift_m:.3f}",
         "reason": adaptation.reason,
+        "restarts": str(adaptation.restarts),
     }
     return state | counts | {f"loss: {name}": f"{value:.4g}" for name, value in adaptation.losses.items()}
 

@@ -11,7 +11,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from gckpl_ros.adapt import Adapter, NoAdapter
+from gckpl_ros.adapt import AdapterProcess, NoAdapter
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
 from gckpl_ros.io.live.live_input import LiveInput
@@ -67,7 +67,7 @@ class Worker:
     def __init__(
         self,
         pipeline: Pipeline,
-        adapter: Adapter | NoAdapter,
+        adapter: AdapterProcess | NoAdapter,
         source: LiveInput,
         outputs: Outputs,
         transport: Transport,

@@ -7,7 +7,7 @@ import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import Node
 
-from gckpl_ros.adapt import load_adapter
+from gckpl_ros.adapt import start_adapter
 from gckpl_ros.config import Config
 from gckpl_ros.io.live.live_input import LiveInput
 from gckpl_ros.io.live.status import Status, reports
@@ -24,7 +24,7 @@ class Session:
     def __init__(self, node: Node, config: Config) -> None:
         """Load the network onto its device; raises InputError for weights, a device or topics that cannot be used."""
         pipeline = Pipeline(config)
-        adapter = load_adapter(config, pipeline.network)
+        adapter = start_adapter(config, pipeline.network)
         pipeline.warm_up()
         self._node = node
         self._types = GeneratedTypes()

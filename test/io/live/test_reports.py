@@ -20,7 +20,7 @@ from gckpl_ros.io.live.status import (
 from gckpl_ros.io.messages.typestore import typestore
 
 OFF = AdaptationState(Activity.DISABLED)
-LEARNING = AdaptationState(Activity.TRAINING, 120, {"flow": 0.25, "total": 0.5}, 3, 1, "drift 0.06 m", 0.03125)
+LEARNING = AdaptationState(Activity.TRAINING, 120, {"flow": 0.25, "total": 0.5}, 3, 1, "drift 0.06 m", 0.03125, 5)
 FAILED = AdaptationState(Activity.FAILED, reason="out of memory")
 
 
@@ -31,7 +31,7 @@ def test_every_field_of_the_message_is_filled():
     assert (message.state, message.step, message.accepted, message.rolled_back) == (message.TRAINING, 120, 3, 1)
     assert message.loss_names == ["flow", "total"] and message.loss_values.tolist() == [0.25, 0.5]
     assert message.loss_values.dtype == np.float32
-    assert (message.reason, message.drift) == ("drift 0.06 m", 0.03125)
+    assert (message.reason, message.drift, message.restarts) == ("drift 0.06 m", 0.03125, 5)
 
 
 def test_the_states_are_numbered_as_in_the_message():
@@ -63,6 +63,7 @@ def test_diagnostics_warn_of_a_failure_and_of_nothing_else(state, level, words):
 
 def test_figures_have_names_and_units():
     counts = {"step": "120", "accepted": "3", "rolled back": "1", "drift (m)": "0.031", "reason": "drift 0.06 m"}
+    counts["restarts"] = "5"
     assert figures(LEARNING) == {"state": "training", **counts, "loss: flow": "0.25", "loss: total": "0.5"}
     assert figures(OFF) == {"state": "disabled"}
 
@@ -77,6 +78,7 @@ def test_json_has_plain_values_even_of_what_is_no_number():
         "rolled_back": 3,
         "reason": "by request",
         "drift_m": 0.5,
+        "restarts": 0,
     }
 
 

@@ -55,7 +55,7 @@ def test_outputs_are_the_same_bytes(ros, people):
         assert serialize_message(ours[name]).ljust(len(expected), b"\0") == expected, name
 
 
-LEARNING = AdaptationState(Activity.TRAINING, 7, {"flow": 0.25, "total": 0.5}, 2, 1, "drift", 0.0125)
+LEARNING = AdaptationState(Activity.TRAINING, 7, {"flow": 0.25, "total": 0.5}, 2, 1, "drift", 0.0125, 4)
 
 
 @pytest.mark.parametrize("adaptation", [LEARNING, AdaptationState(Activity.DISABLED)])

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from gckpl_ros.adapt import AdaptationState, Adapter, NoAdapter, load_adapter
+from gckpl_ros.adapt import AdaptationState, Adapter, NoAdapter, load_adapter, start_adapter
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.evaluate.metrics import Errors
@@ -49,11 +49,14 @@ class Scan:
     keypoints: Float32[np.ndarray, "b 14 3"]
 
 
-def adaptation_result(mocap: Path, small: bool = False) -> list[Row]:
+def adaptation_result(mocap: Path, small: bool = False) -> dict[str, Any]:
     """What learning costs, and what it gains; ``small``: less of everything, to see that it runs."""
     gain = adaptation_rows(mocap, 2, (1, 2)) if small else adaptation_rows(mocap)
     tables = {"latency": latency_rows(mocap), "gain": gain}
-    return [{"table": table, **row} for table, rows in tables.items() for row in rows]
+    rows = [{"table": table, **row} for table, found in tables.items() for row in found]
+    gains = [-row["change_%"] for row in gain if row["recording"].startswith("seed")]
+    ratio = tables["latency"][1]["p95_on_over_off"]
+    return {"gain_percent": round(mean(gains), 2), "p95_on_over_off": ratio, "rows": rows}
 
 
 def adaptation_rows(mocap: Path, minutes: int = 5, seeds: tuple[int, ...] = SEEDS) -> list[Row]:
@@ -183,36 +186,62 @@ def _matched(found: np.ndarray, given: np.ndarray) -> np.ndarray:
     return matched
 
 
-# What learning beside it costs the estimation: time for each cloud with the adapter's thread at work, and without.
+# What learning beside it costs the estimation: time for each cloud while the adapter's process learns, and while it
+# sleeps, by turns in one run.
 
 PEOPLE: Final = 10
 COLLECTED: Final = 300
 """Clouds without a pause, so that there is something to learn from."""
-TIMED: Final = 300
-"""Clouds at 10 Hz, of which each is timed."""
+BLOCK: Final = 50
+"""Clouds at 10 Hz, timed, after which learning is paused or goes on."""
+BLOCKS: Final = 12
+_READY_S: Final = 60.0
 
 
 def latency_rows(mocap: Path) -> list[Row]:
-    """The same clouds at 10 Hz with and without adaptation, one after the other."""
-    scans = recording(mocap, 9, minutes=2, together=PEOPLE)[: min(COLLECTED + TIMED, 2 * MINUTE)]
-    off, on = (timed(Config.parse({"adapt": {"enabled": enabled}}), scans) for enabled in (False, True))
-    more = 100 * (on["median_ms"] / off["median_ms"] - 1)
-    return [{"adaptation": "off", **off}, {"adaptation": "on", **on, "median_more_%": round(more, 1)}]
-
-
-def timed(config: Config, scans: list[Scan]) -> Row:
-    """Median and 95th percentile of a cloud's way through the pipeline (ms), while the adapter's thread learns."""
-    runner, adapter = _runner(config)
+    """Median and 95th percentile of a cloud's way through the pipeline (ms): learning by turns off and on."""
+    scans = recording(mocap, 9, minutes=2, together=PEOPLE)[: min(COLLECTED + BLOCKS * BLOCK, 2 * MINUTE)]
+    config = Config.parse({"adapt": {"enabled": True}})
+    pipeline = Pipeline(config)
+    pipeline.warm_up()
+    adapter = start_adapter(config, pipeline.network)
+    runner = Runner(pipeline, [adapter])
     for scan in scans[:COLLECTED]:
         runner.step(Sample(scan.cloud, scan.boxes))
     adapter.start()
+    ready_s = monotonic() + _READY_S
+    while adapter.status.step == 0 and monotonic() < ready_s:
+        sleep(0.1)
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    learnt = 0
+    for block in range(COLLECTED, len(scans), BLOCK):
+        on = (block - COLLECTED) // BLOCK % 2 == 1
+        (adapter.resume if on else adapter.pause)()
+        sleep(0.5)  # for a step in work
+        before = adapter.status.step
+        spent[on] += _timed(runner, scans[block : block + BLOCK])
+        learnt += adapter.status.step - before if on else 0
+    adapter.stop()
+    rows = [_spread(times) for times in (spent[False], spent[True])]
+    ratios = {f"{name}_on_over_off": round(rows[1][key] / rows[0][key], 3) for name, key in _OF.items()}
+    steps = {"steps_per_s": round(learnt * 1e9 / (len(spent[True]) * PERIOD_NS), 1)}
+    return [{"adaptation": "off", **rows[0]}, {"adaptation": "on", **rows[1], **steps, **ratios}]
+
+
+_OF: Final = {"median": "median_ms", "p95": "p95_ms"}
+
+
+def _spread(spent: list[float]) -> Row:
+    figures = {"median_ms": round(median(spent), 1), "p95_ms": round(quantiles(spent, n=20)[-1], 1)}
+    return {"people": PEOPLE, "clouds": len(spent), **figures}
+
+
+def _timed(runner: Runner, scans: list[Scan]) -> list[float]:
+    """Of each cloud, as they come at 10 Hz; ms."""
     start_s, spent = monotonic(), []
-    for index, scan in enumerate(scans[COLLECTED:]):
+    for index, scan in enumerate(scans):
         sleep(max(0.0, start_s + index * PERIOD_NS * 1e-9 - monotonic()))
         before_s = perf_counter()
         runner.step(Sample(scan.cloud, scan.boxes))
         spent.append(1e3 * (perf_counter() - before_s))
-    adapter.stop()
-    status = adapter.status
-    figures = {"median_ms": round(median(spent), 1), "p95_ms": round(quantiles(spent, n=20)[-1], 1)}
-    return {"people": PEOPLE, "clouds": len(spent), **figures, "steps": status.step, "accepted": status.accepted}
+    return spent
