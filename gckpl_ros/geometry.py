@@ -60,11 +60,12 @@ def rotation(vectors: Float[Array, "*n 3"]) -> Float[Array, "*n 3 3"]:
     """The matrices that turn columns about vectors, by their lengths (rad); Rodrigues' formula, smooth around zero."""
     library = _library(vectors)
     x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-    zero = library.zeros_like(x)
+    zero, one = library.zeros_like(x), library.ones_like(x)
+    still = library.stack((one, zero, zero, zero, one, zero, zero, zero, one), -1).reshape(*x.shape, 3, 3)
     cross = library.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).reshape(*x.shape, 3, 3)
     turns = library.linalg.norm(vectors, None, -1)[..., None, None] / (2 * np.pi)  # sinc(t) is sin(pi t) / (pi t)
     once, twice = library.sinc(2 * turns) * cross, library.sinc(turns) ** 2 / 2 * (cross @ cross)
-    matrices: Array = once + twice + library.diag(library.ones_like(vectors.reshape(-1)[:3]))
+    matrices: Array = still + once + twice
     return matrices
 
 

@@ -61,6 +61,7 @@ def test_rotation_vectors_are_scipys(kind, length):
     vectors *= length / np.linalg.norm(vectors, axis=-1, keepdims=True)
     expected = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
     np.testing.assert_allclose(rotation(kind(vectors)), expected.reshape(2, 5, 3, 3), atol=1e-12)
+    assert rotation(kind(vectors[:0])).shape == (0, 5, 3, 3)
 
 
 def test_nobody_turned_is_the_start_of_every_turn():

@@ -61,6 +61,7 @@ def test_labelfree_has_every_row_once_and_does_not_measure_twice(
 ) -> None:
     monkeypatch.setattr(labelfree, "SMALL", TINY)
     monkeypatch.setattr(stage2, "POOL", 1)
+    monkeypatch.setattr(labelfree, "ADDED", {"flow": 0.02, "joint_to_part": 2.0})
     result = labelfree.labelfree_result(mocap, ("strong",), small=True, folder=tmp_path)
     names = [row["row"] for row in result["rows"]]
     assert len(names) == len(set(names)) and {row["table"] for row in result["rows"]} == {"amount", "ablation"}

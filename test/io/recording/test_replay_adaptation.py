@@ -69,16 +69,31 @@ def weights_of(path):
     return load_network(path).state_dict()
 
 
-def test_the_same_recording_teaches_the_same(tmp_path, crowd, sure):
-    made = []
-    for name in ("a", "b"):
-        out, weights = tmp_path / f"{name}.mcap", tmp_path / f"{name}.safetensors"
-        # so wide bounds that updates are accepted: where keypoints lie is not what this is about
-        settings = config(sure, max_anchor_growth=1.0, max_holdout_growth=1.0, max_drift_m=1.0)
-        made.append((replay(crowd, out, settings, save_weights=weights), out, weights_of(weights)))
-    (one, out, learnt), (other, out_other, learnt_other) = made
+@pytest.fixture(scope="module")
+def still(tmp_path_factory, crowd, sure):
+    """What comes out where nothing is learnt."""
+    out = tmp_path_factory.mktemp("still") / "still.mcap"
+    replay(crowd, out, config(sure, enabled=False))
+    return out.read_bytes()
+
+
+def taught(folder, crowd, sure):
+    """Summary, output and weights, within so wide bounds that updates are accepted, wherever keypoints lie."""
+    out, weights = folder / "taught.mcap", folder / "taught.safetensors"
+    settings = config(sure, max_anchor_growth=1.0, max_holdout_growth=1.0, max_drift_m=1.0)
+    summary = replay(crowd, out, settings, save_weights=weights)
+    return summary, out.read_bytes(), weights_of(weights)
+
+
+@pytest.fixture(scope="module")
+def learning(tmp_path_factory, crowd, sure):
+    return taught(tmp_path_factory.mktemp("taught"), crowd, sure)
+
+
+def test_the_same_recording_teaches_the_same(tmp_path, crowd, sure, learning):
+    (one, out, learnt), (other, out_other, learnt_other) = learning, taught(tmp_path, crowd, sure)
     assert one.adaptation == other.adaptation
-    assert out.read_bytes() == out_other.read_bytes()
+    assert out == out_other
     assert all(torch.equal(learnt[name], learnt_other[name]) for name in learnt)
     assert one.adaptation.state == Activity.TRAINING
     assert 1 <= one.adaptation.accepted <= one.adaptation.step / 2 and one.adaptation.step <= CLOUDS
@@ -86,21 +101,16 @@ def test_the_same_recording_teaches_the_same(tmp_path, crowd, sure):
     assert any(not torch.equal(learnt[name], before[name]) for name in learnt)
 
 
-def test_what_is_learnt_is_estimated_with_at_once(tmp_path, crowd, sure):
-    wide = {"max_anchor_growth": 1.0, "max_holdout_growth": 1.0, "max_drift_m": 1.0}
-    replay(crowd, tmp_path / "still.mcap", config(sure, enabled=False))
-    replay(crowd, tmp_path / "learning.mcap", config(sure, learning_rate=0.01, **wide))
-    assert (tmp_path / "still.mcap").read_bytes() != (tmp_path / "learning.mcap").read_bytes()
+def test_what_is_learnt_is_estimated_with_at_once(still, learning):
+    assert learning[1] != still
 
 
-def test_a_guard_that_allows_nothing_leaves_the_network_as_it_was(tmp_path, crowd, sure):
-    weights, still = tmp_path / "learnt.safetensors", tmp_path / "still.mcap"
-    strict = config(sure, max_drift_m=0.0)
+def test_a_guard_that_allows_nothing_leaves_the_network_as_it_was(tmp_path, crowd, sure, still):
+    weights, strict = tmp_path / "learnt.safetensors", config(sure, max_drift_m=0.0)
     summary = replay(crowd, tmp_path / "out.mcap", strict, save_weights=weights)
     assert summary.adaptation.accepted == 0 < summary.adaptation.rolled_back
     assert "cm" in summary.adaptation.reason
-    replay(crowd, still, config(sure, enabled=False))
-    assert (tmp_path / "out.mcap").read_bytes() == still.read_bytes()
+    assert (tmp_path / "out.mcap").read_bytes() == still
     before, after = weights_of(sure), weights_of(weights)
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -102,7 +102,7 @@ def manager(peer):
     """The other side of a bond with /gckpl, as bondpy has it; two seconds of silence break it."""
     bondpy = pytest.importorskip("bondpy.bondpy")
     bond = bondpy.Bond(peer.node, "/bond", "gckpl")
-    bond.heartbeat_timeout = 2.0
+    bond.connect_timeout, bond.heartbeat_timeout = 60.0, 2.0  # the node takes its time to start
     bond.start()
     yield bond
     bond.shutdown()
