@@ -1,9 +1,9 @@
 """One network that learns from pairs of consecutive crops with what a teacher says of them, and from labelled crops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int64
@@ -56,11 +56,25 @@ class LearnerConfig:
     ema_decay: float = 0.995
 
 
+Out = TypeVar("Out")
+
+
+class Alone:
+    """One process, to which a step's whole batch belongs; a training may spread the rows over several."""
+
+    def over(self, rows: int, call: Callable[[Tensor | slice], Out]) -> Out:
+        """What ``call`` makes of all rows of a batch."""
+        return call(slice(None))
+
+    def add(self, gradients: Sequence[Tensor]) -> None:
+        """Add up, in place, what the rows of all processes contribute."""
+
+
 class Learner:
     """A copy of a network, its optimiser, and its moving average; the network that was given is left alone."""
 
-    def __init__(self, network: KeypointNetwork, config: LearnerConfig) -> None:
-        self.config, self.step_count = config, 0
+    def __init__(self, network: KeypointNetwork, config: LearnerConfig, processes: Alone | None = None) -> None:
+        self.config, self.step_count, self._processes = config, 0, processes or Alone()
         with torch.inference_mode(False):
             self.network = deepcopy(network).requires_grad_(True)
             self.averaged = deepcopy(network).eval().requires_grad_(False)
@@ -97,7 +111,7 @@ class Learner:
 
     def _learn(self, pairs: PersonBatch) -> dict[str, Tensor]:
         """Stage II's losses on both frames of each pair, in one batch through the network."""
-        said = self.network.predict(pairs.flat())
+        said = self._predict(pairs.flat())
         losses = stage2_loss(pairs, said, self.config.weights, self.config.options)
         if self.config.weights.teacher:
             losses["teacher"] = self.config.weights.teacher * _deep_teacher_loss(pairs, said)
@@ -106,18 +120,27 @@ class Learner:
 
     def _rehearse(self, batch: PersonBatch) -> Tensor:
         """Stage I's losses, of what is known: labels may miss keypoints, or the parts of points."""
-        said, truth, known = self.network.predict(batch), batch.required("keypoints"), batch.keypoint_mask
+        said, truth, known = self._predict(batch), batch.required("keypoints"), batch.keypoint_mask
         keypoints = keypoint_loss(said.steps, truth, known)
         unlabelled = said.part_logits.new_zeros(())
         parts = unlabelled if batch.parts is None else segmentation_loss(said.part_logits, batch.parts, batch.mask)
         sure = confidence_loss(said.confidence_logit, said.keypoints, truth, known)
         return stage1_loss(keypoints, parts) + sure
 
+    def _predict(self, people: PersonBatch) -> Prediction:
+        def shown(rows: Tensor | slice) -> Prediction:
+            """As wide as the whole batch, so that all shares are alike."""
+            own = people if isinstance(rows, slice) else people.rows(rows).padded(people.mask.shape[-1])
+            return self.network.predict(own)
+
+        return self._processes.over(len(people), shown)
+
     def _descend(self, loss: Tensor, rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._processes.add([value.grad for value in self.network.parameters() if value.grad is not None])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         if not (torch.isfinite(loss.detach()) and torch.isfinite(norm)):
             return

@@ -1,9 +1,5 @@
 """Stage I: the simulated crops mean what they say, the training script trains, and a stopped run resumes."""
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,28 +181,3 @@ def test_schedule_is_a_trapezoid() -> None:
     assert [config.schedule(step) for step in (0, 4, 9, 50, 80)] == pytest.approx([0.1, 0.5, 1, 1, 1])
     assert config.schedule(90) == pytest.approx(0.5)
     assert config.schedule(99) == pytest.approx(0.05)
-
-
-def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
-    """Started by torchrun's own rules, over gloo: every process holds the mean of both gradients."""
-    port = socket.socket()
-    port.bind(("127.0.0.1", 0))
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": "2"}
-    port.close()
-    code = """
-import os, torch
-from gckpl_training.learn.run import Parallel
-second = os.fork()  # one start for both
-os.environ["RANK"] = "0" if second else "1"
-parallel = Parallel(torch.device("cpu"))
-a, b = torch.full((2,), float(parallel.rank)), torch.full((1, 3), 4.0 * parallel.rank)
-parallel.average([a, b])
-parallel.close()
-print(a.tolist(), b.tolist(), parallel.leads, flush=True)
-if not second:
-    os._exit(0)
-assert os.waitpid(second, 0)[1] == 0
-"""
-    command, environment = [sys.executable, "-W", "ignore", "-c", code], os.environ | address
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
-    assert sorted(ended.stdout.splitlines()) == [f"[0.5, 0.5] [[2.0, 2.0, 2.0]] {leads}" for leads in (False, True)]

@@ -40,6 +40,7 @@ class Finetune(Run):
     """A training run on labelled people."""
 
     stage = "finetune"
+    processes = "one batch"
     config: FinetuneConfig
 
     def __init__(
@@ -52,7 +53,7 @@ class Finetune(Run):
         if start is None:
             start = build(config.network) if config.weights == "random" else load_network(config.weights)
         self._start, self._trained_from = key(start), fingerprint(start)
-        self.learner = Learner(start.to(self.device), config.learner)
+        self.learner = Learner(start.to(self.device), config.learner, self.parallel)
         self.averaged = self.learner.averaged
         self.generators["batches"] = generator = torch.Generator(self.device).manual_seed(config.seed)
         self.batches = Stream(lambda step: self.batch.split(config.batch_size, generator), generator)

@@ -1,6 +1,7 @@
 """What every training run has: its loop, checkpoints to go on from, the learning rate's schedule, and what it notes.
 
-Started by torchrun, every process simulates its own crops, and gradients are averaged.
+Started by torchrun, every process of Stage I simulates its own crops, and gradients are averaged; Stage II, fine-tuning
+and the temporal network draw the same batch everywhere, and each process takes its share of it through the network.
 """
 
 import json
@@ -9,14 +10,14 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 import torch
 from rich.progress import Progress
@@ -26,10 +27,11 @@ from torch import distributed as dist
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.estimator import choose_device
 from gckpl_ros.files import atomic_write, write_file
+from gckpl_ros.learn.learner import Alone, Out
 from gckpl_training.learn.artefacts import plain, settings
 
 
-class Parallel:
+class Parallel(Alone):
     """This process among all; alone when not started by torchrun."""
 
     def __init__(self, device: torch.device) -> None:
@@ -54,6 +56,39 @@ class Parallel:
         flat /= self.size
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
+
+    def over(self, rows: int, call: Callable[[Tensor | slice], Out]) -> Out:
+        """What ``call`` makes of all rows: of its share here; the rest, without gradient, as other processes say.
+
+        A loss of it is that of one process, whatever it counts; ``add`` makes the gradient so, too.
+        """
+        if self.size == 1:
+            return call(slice(None))
+        shares = torch.arange(rows, device=self.device).tensor_split(self.size)
+        own, nobody = shares[self.rank], len(shares[self.rank]) == 0
+        said = call(torch.zeros(1, dtype=torch.long, device=self.device) if nobody else own)
+        if isinstance(said, Tensor):
+            return self._whole(said, 0, shares)
+        parts = zip(said._fields, said, strict=True)  # type: ignore[attr-defined, call-overload]
+        return type(said)(*(self._whole(part, int(name == "steps"), shares) for name, part in parts))
+
+    def _whole(self, own: Tensor, axis: int, shares: Sequence[Tensor]) -> Any:
+        """All rows along an axis: ours with their gradient, the others' without."""
+        own = own.movedim(axis, 0)[: len(shares[self.rank])]
+        most = max(map(len, shares))
+        padded = own.new_zeros(most, *own.shape[1:])
+        padded[: len(own)] = own.detach()
+        all_rows = [torch.empty_like(padded) for _ in shares]
+        dist.all_gather(all_rows, padded)
+        pieces = [rows[: len(share)] for rows, share in zip(all_rows, shares, strict=True)]
+        pieces[self.rank] = own
+        return torch.cat(pieces).movedim(0, axis)
+
+    def add(self, gradients: Sequence[Tensor]) -> None:
+        """Add up, in place, over all processes."""
+        self.average(list(gradients))
+        for gradient in gradients if self.size > 1 else ():
+            gradient *= self.size
 
     def any(self, wish: bool) -> bool:
         """Whether any process wishes it: all hear the same."""
@@ -154,8 +189,8 @@ class Run(ABC):
     """As the weights name it."""
     headline: ClassVar[str] = "total"
     """The figure beside the progress bar."""
-    several_processes: ClassVar[bool] = False
-    """Whether it averages gradients over torchrun's processes."""
+    processes: ClassVar[Literal["one", "own batches", "one batch"]] = "one"
+    """Under torchrun: no more than one; each learns from batches of its own; each takes its share of one batch."""
     free: ClassVar[tuple[str, ...]] = ("out", "steps", "device", "checkpoint_every_s")
     """Settings that may change when a run resumes."""
     later: ClassVar[tuple[str, ...]] = ()
@@ -165,7 +200,7 @@ class Run(ABC):
         torch.manual_seed(config.seed)
         self.config, self.step = config, 0
         self.parallel = Parallel(choose_device(config.device))
-        if self.parallel.size > 1 and not self.several_processes:
+        if self.parallel.size > 1 and self.processes == "one":
             raise InputError(f"{self.stage} trains in one process: start it without torchrun")
         self.device = self.parallel.device
         self.parts: dict[str, Stateful] = {}
@@ -248,13 +283,18 @@ class Run(ABC):
         for name, part in self.parts.items():
             if name in self.later and name not in held:
                 continue
-            if self.parallel.leads or not isinstance(part, Stream):
+            if self._alike or not isinstance(part, Stream):
                 part.load_state_dict(held[name])
         for name, generator in self.generators.items():
-            if self.parallel.leads:
+            if self._alike:
                 generator.set_state(held["generators"][name].cpu())
             else:  # each process draws its own
                 generator.manual_seed(self.config.seed + 1000 * self.parallel.rank + self.step)
+
+    @property
+    def _alike(self) -> bool:
+        """Whether this process draws what the leading one draws."""
+        return self.parallel.leads or self.processes == "one batch"
 
     def _held_settings(self, held: dict[str, Any]) -> dict[str, Any]:
         """A checkpoint's settings as this version knows them: what it did not know yet had its default."""

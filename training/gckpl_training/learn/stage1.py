@@ -66,7 +66,7 @@ class Stage1(Run):
 
     stage = "1"
     headline = "mpjpe"
-    several_processes = True
+    processes = "own batches"
     free = (*Run.free, "compile", "validate_every", "validation_people")
     config: Stage1Config
     validation: Validation

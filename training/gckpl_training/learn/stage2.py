@@ -142,13 +142,14 @@ class Stage2(Run):
     """A training run: everything that a checkpoint holds, and the steps that change it."""
 
     stage = "2"
+    processes = "one batch"
     config: Stage2Config
 
     def __init__(self, config: Stage2Config, people: PseudoLabelled | None, start: KeypointNetwork) -> None:
         """Without anybody to learn from it learns from crops as in Stage I alone: the control."""
         super().__init__(config)
         self.people, self._start, self._trained_from = people, key(start), fingerprint(start)
-        self.learner = Learner(start.to(self.device), config.learner)
+        self.learner = Learner(start.to(self.device), config.learner, self.parallel)
         self.averaged = self.learner.averaged
         self.source = CropSource(config.crops, config.seed + 1, self.device, split="train")
         self.generators["people"] = self.generator = torch.Generator().manual_seed(config.seed)

@@ -47,6 +47,7 @@ class TemporalTraining(Run):
 
     stage = "temporal"
     headline = "error_m"
+    processes = "one batch"
     config: TemporalTrainingConfig
     estimates: "Estimates"
 
@@ -85,12 +86,15 @@ class TemporalTraining(Run):
         shown = shown & (torch.rand(shown.shape, generator=self.generator) >= self.config.miss)
         rows, shown = rows[shown.any(1)], shown[shown.any(1)].to(device)
         batch = seen.people.rows(rows).to(device)
-        corrected = self.network(
-            replace(batch, mask=batch.mask & shown[..., None]), seen.tokens[rows].float().to(device)
+        batch = replace(batch, mask=batch.mask & shown[..., None])
+        tokens, everybody = seen.tokens[rows].float().to(device), torch.arange(len(batch), device=device)
+        corrected = self.parallel.over(
+            len(batch), lambda share: self.network(batch.rows(everybody[share]), tokens[share])
         )
         error = (corrected - seen.truth[rows].to(device)).norm(dim=-1)[shown].mean()
         self.optimizer.zero_grad(set_to_none=True)
         error.backward()
+        self.parallel.add([value.grad for value in self.network.parameters() if value.grad is not None])
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return {"error_m": float(error.detach())}
