@@ -1,6 +1,7 @@
 """People out of recordings: whoever is tracked for long enough, where the boxes put them."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,15 @@ def test_recordings_and_crop_files_are_joined(walk: Path, tmp_path: Path) -> Non
     assert len(read_people((walk, tmp_path / "crops.people"), frames=2)) == 4 * len(few)
     with pytest.raises(InputError, match=r"\[4, 8\] frames"):
         read_people((walk, tmp_path / "crops.people"), frames=8)
+
+
+def test_whoever_has_few_points_is_left_out(walk: Path, tmp_path: Path) -> None:
+    few = read_people((walk,), frames=4)
+    mask = few.mask.clone()
+    mask[0, :2, 7:] = False
+    mask[1, :1, 7:] = False
+    save_people(tmp_path / "crops.people", replace(few, mask=mask))
+    assert len(read_people((tmp_path / "crops.people",), frames=4)) == len(few) - 1
 
 
 def test_recordings_become_shards_that_are_made_once(

@@ -154,9 +154,10 @@ class Split:
 
         from gckpl_training.data.sequences import write_shard
 
-        found, ends = _opened(self.paths), np.cumsum([share for _, share in self.shares])
-        if len({name for name, _ in self.shares}) < len(self.shares) or min(share for _, share in self.shares) < 0:
+        names, shares = zip(*self.shares, strict=True)
+        if len(set(names)) < len(names) or min(shares) < 0 or not sum(shares):
             raise InputError("--shares wants different names, each with a share that is not negative")
+        found, ends = _opened(self.paths), np.cumsum(shares)
         for name, (_, shard) in _names(found):
             lots = np.array([_lot(self.seed, name, one) for one in _identities(shard)])
             side = np.searchsorted(ends / ends[-1], lots, side="right")

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from gckpl_ros.adapt.collector import Collector, counting
+from gckpl_ros.adapt.collector import LEAST_POINTS, LEAST_SEEN, Collector, counting
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.config import Config
 from gckpl_ros.errors import InputError
@@ -106,12 +106,12 @@ class Recorder(Observer):
 def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", frames: int = 10) -> PersonBatch:
     """Everybody in recordings and person sequences; raises InputError where nobody is in any.
 
-    Longer sequences are cut into tracklets of so many frames.
+    Longer sequences are cut into tracklets of so many frames; those with few points are left out, as of recordings.
     """
     found: list[PersonBatch] = []
     for path in data:
         if shard_files(path):
-            found.append(load_people(path, frames))
+            found.append(_seen_enough(load_people(path, frames)))
         elif seen := tracked_people(path, weights, frame, frames):
             found.append(unpack(seen))
     if not any(map(len, found)):
@@ -121,6 +121,12 @@ def read_people(data: tuple[Path, ...], weights: str = "", frame: str = "", fram
             f"sequences of {sorted({some.frames for some in found})} frames cannot be learnt from together"
         )
     return PersonBatch.join(found)
+
+
+def _seen_enough(people: PersonBatch) -> PersonBatch:
+    """Whom the collector would have kept."""
+    enough = (people.mask.sum(-1) >= LEAST_POINTS).float().mean(1) >= LEAST_SEEN
+    return people if enough.all() else people.rows(enough)
 
 
 def tracked_people(recording: Path, weights: str = "", frame: str = "", frames: int = 10) -> list[Tracklet]:

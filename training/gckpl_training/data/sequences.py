@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -342,11 +343,20 @@ def shard_files(path: Path) -> list[Path]:
     return [path] if path.suffix == SUFFIX else []
 
 
+def _allow_files(more: int) -> None:
+    """A mapped file counts as an open one: so many more may be, as far as the system lets a program ask for it."""
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    wanted = more + 256
+    if soft != RLIM_INFINITY and soft < wanted:
+        setrlimit(RLIMIT_NOFILE, (wanted if hard == RLIM_INFINITY else min(wanted, hard), hard))
+
+
 def open_shards(paths: Iterable[Path], verify: bool = True) -> Shards:
     """Every shard of files and folders; damaged ones are left out and named. Raises InputError when none is left."""
     read: dict[Path, Sequences] = {}
     skipped: dict[Path, str] = {}
     paths = list(paths)
+    _allow_files(sum(len(shard_files(path)) for path in paths))
     for path in paths:
         if not path.exists():
             raise InputError(f"no person sequences at {path}: give shards ({SUFFIX}) or folders of them")
