@@ -11,7 +11,7 @@ import torch
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import save_network
 from gckpl_ros.estimate.tokens import TokenConfig, TokenNetwork
-from gckpl_training.bench import BENCHMARKS, Name, measure, speed
+from gckpl_training.bench import BENCHMARKS, Name, measure, speed, storage
 from gckpl_training.commands.benchmark import circumstances, cpu_model, write
 from gckpl_training.lidar import sensor
 
@@ -52,6 +52,13 @@ def test_the_pipeline_estimates_all_whom_it_is_timed_for(weights: str) -> None:
         stages = [row[f"{stage}_ms"] for stage in ("detect", "crop", "estimate", "track")]
         assert row["total_ms"] == pytest.approx(sum(stages), abs=0.02)
         assert min(stages) >= 0
+
+
+def test_crops_on_disk_take_what_their_arrays_do(weights: str) -> None:
+    """Of a crop 7 bytes for each point (int16, part), 12 of its view, 168 of keypoints, 20 of counts and bounds."""
+    (row,) = storage.storage_rows(weights, small=True)
+    assert row["crops"] == 4096 and 0 < row["share_of_waiting_%"] < 100
+    assert row["bytes_per_crop"] == pytest.approx(7 * row["points_per_crop"] + 12 + 168 + 20, rel=0.05)
 
 
 def test_a_measurement_says_when_where_and_of_what() -> None:

@@ -20,6 +20,7 @@ Name = Literal[
     "detect",
     "track",
     "waymo",
+    "data",
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -37,6 +38,7 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "detect": "detect.detect_result",
     "track": "tracking.track_rows",
     "waymo": "waymo.waymo_result",
+    "data": "storage.storage_rows",
 }
 
 

@@ -23,7 +23,9 @@ def main(
     external: Annotated[bool, tyro.conf.arg(help="live: measure the node that runs, with ROS or without")] = False,
     small: Annotated[
         bool,
-        tyro.conf.arg(help="labelfree, adaptation, detect, accuracy, waymo: less of everything, to see that it runs"),
+        tyro.conf.arg(
+            help="labelfree, adaptation, detect, accuracy, waymo, data: less of everything, to see that it runs"
+        ),
     ] = False,
     independent: Annotated[
         Path | None,
