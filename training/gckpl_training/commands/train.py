@@ -8,6 +8,7 @@ from gckpl_ros.errors import InputError
 from gckpl_training.learn.far import FarConfig, FarTraining
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
 from gckpl_training.learn.person import PersonTraining, PersonTrainingConfig
+from gckpl_training.learn.prior import PriorConfig, PriorTraining
 from gckpl_training.learn.run import Run
 from gckpl_training.learn.stage1 import Stage1, Stage1Config
 from gckpl_training.learn.stage2 import Stage2Config, from_data
@@ -21,6 +22,7 @@ Settings = (
     | Annotated[
         PersonTrainingConfig, tyro.conf.subcommand("person", description="the person detector, on simulated scans")
     ]
+    | Annotated[PriorConfig, tyro.conf.subcommand("prior", description="a pose prior, on motions alone")]
     | Annotated[FinetuneConfig, tyro.conf.subcommand("finetune", description="on a few labelled people")]
 )
 
@@ -51,5 +53,7 @@ def _made(config: Settings) -> Run:
             return TemporalTraining(config)
         case PersonTrainingConfig():
             return PersonTraining(config)
+        case PriorConfig():
+            return PriorTraining(config)
         case FinetuneConfig():
             return Finetune(config)
