@@ -191,6 +191,26 @@ class TrackConfig(_Section):
     )
 
 
+class BodyConfig(_Section):
+    """A body model fitted to everybody who is seen: how joints are turned, how tall people are, meshes."""
+
+    enabled: bool = Field(False, description="Fit bodies.", json_schema_extra=FIXED)
+    prior: str = Field(
+        "gmm",
+        description="What poses are plausible: none, limits, gmm, vposer, ndf, diffusion, or a file of `gckpl train "
+        "prior`.",
+        json_schema_extra=FIXED,
+    )
+    steps: int = Field(3, ge=1, le=50, description="Gauss-Newton steps from where the body was in the last cloud.")
+    points: int = Field(48, ge=0, le=1024, description="Points of each person that bodies are fitted to.")
+    budget_ms: float = Field(
+        60.0, gt=0, le=10000, description="No further step is made that would take longer than this for one cloud."
+    )
+    fuse: float = Field(
+        0.5, ge=0, le=1, description="How far skeletons are moved towards their bodies; 0: as without bodies."
+    )
+
+
 class OutputConfig(_Section):
     """What the node and `gckpl live` publish besides skeletons; topics that nobody takes cost nothing."""
 
@@ -261,6 +281,7 @@ class Config(_Section):
     estimate: EstimateConfig = EstimateConfig()
     detect: DetectConfig = DetectConfig()
     track: TrackConfig = TrackConfig()
+    body: BodyConfig = BodyConfig()
     output: OutputConfig = OutputConfig()
     adapt: AdaptConfig = AdaptConfig()
 

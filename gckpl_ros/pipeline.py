@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float32, Float64
 
 from gckpl_ros.batch import PersonBatch
-from gckpl_ros.config import ODOMETRY, Config
+from gckpl_ros.body import Bodily, NoBodies
+from gckpl_ros.config import ODOMETRY, BodyConfig, Config
 from gckpl_ros.detect import detector
 from gckpl_ros.estimate.estimator import Estimator
 from gckpl_ros.estimate.network import KeypointNetwork
@@ -31,6 +32,7 @@ class Pipeline:
         self._estimator = Estimator.load(config.estimate)
         self._detector = detector(config.detect)
         self._tracker: Tracker | NoTracker = Tracker(config.track) if config.track.enabled else NoTracker()
+        self._bodies = _bodies(config.body)
 
     @property
     def network(self) -> KeypointNetwork:
@@ -42,7 +44,7 @@ class Pipeline:
         self._estimator.network = network
 
     def process(self, sample: Sample, wanted: Collection[str] = ()) -> Frame:
-        """People of one cloud. ``wanted``: what costs time and is made only for those who take it, by name: parts."""
+        """People of one cloud. ``wanted``: what costs time and is made only for those who take it: parts, meshes."""
         watch = _Stopwatch()
         sample, T_odom_cloud = self._moved(sample, watch)
         cloud, boxes, T_fixed_cloud = sample.cloud, sample.boxes, sample.pose
@@ -59,7 +61,15 @@ class Pipeline:
         dropped |= {} if sure.all() else {UNSURE: int((~sure).sum())}
         parts = _parts(crops, estimate.parts, sure, self._tracker.exchanged) if "parts" in wanted else None
         people = crops if sure.all() else crops.rows(sure)
-        return Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people, T_odom_cloud)
+        frame = Frame(cloud.stamp_ns, cloud.frame_id, tracks, parts, watch.laps_ms, dropped, people, T_odom_cloud)
+        return self._embodied(sample, frame, "meshes" in wanted, watch)
+
+    def _embodied(self, sample: Sample, frame: Frame, meshes: bool, watch: "_Stopwatch") -> Frame:
+        """With a body for everybody who was seen, where bodies are asked for."""
+        embodied = self._bodies(sample, frame, meshes)
+        if embodied is not frame:
+            watch.lap("body")
+        return embodied
 
     def _moved(self, sample: Sample, watch: "_Stopwatch") -> tuple[Sample, Float64[np.ndarray, "4 4"] | None]:
         """The sample with a pose, and the pose where it was estimated; with another kind of pose everybody is new."""
@@ -70,6 +80,7 @@ class Pipeline:
         if estimated != self._estimated:
             self._detector.reset()
             self._tracker.reset()
+            self._bodies.reset()
             self._estimated = estimated
         return moved, moved.T_fixed_cloud if estimated else None
 
@@ -86,6 +97,7 @@ class Pipeline:
             self._detector = detector(config.detect)
         self._detector.configure(config.detect)
         self._tracker.configure(config.track)
+        self._bodies.configure(config.body)
         self._config = config
 
     def reset(self) -> None:
@@ -93,6 +105,15 @@ class Pipeline:
         self._odometry.reset()
         self._detector.reset()
         self._tracker.reset()
+        self._bodies.reset()
+
+
+def _bodies(config: BodyConfig) -> Bodily:
+    if not config.enabled:
+        return NoBodies()
+    from gckpl_ros.body.tracker import BodyTracker  # with much that nobody else needs
+
+    return BodyTracker(config)
 
 
 class _Stopwatch:

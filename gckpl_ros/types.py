@@ -111,6 +111,51 @@ class Tracks:
 
 
 @dataclass(frozen=True)
+class Bodies:
+    """Bodies fitted to b people in the cloud's frame; joints are SMPL's 22, in their order."""
+
+    ids: Int64[np.ndarray, " b"]
+    betas: Float32[np.ndarray, "b s"]
+    """Shape, as the body model takes it."""
+    rotations: Float32[np.ndarray, "b 22 3 3"]
+    """Each joint's, relative to the joint above and to the T-pose; the first turns the whole body."""
+    places: Float32[np.ndarray, "b 3"]
+    """Of the pelvis."""
+    joints: Float32[np.ndarray, "b 22 3"]
+    keypoints: Float32[np.ndarray, "b 14 3"]
+    statures: Float32[np.ndarray, " b"]
+    vertices: Float32[np.ndarray, "b v 3"] | None = None
+    """Of the skin, and which three make each triangle; only where somebody takes them."""
+    faces: Int64[np.ndarray, "f 3"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: "np.ndarray | slice | list[int]") -> "Bodies":
+        """Bodies chosen by an index array, a mask or a slice."""
+        vertices = None if self.vertices is None else self.vertices[index]
+        return Bodies(
+            self.ids[index],
+            self.betas[index],
+            self.rotations[index],
+            self.places[index],
+            self.joints[index],
+            self.keypoints[index],
+            self.statures[index],
+            vertices,
+            self.faces,
+        )
+
+    @staticmethod
+    def empty() -> "Bodies":
+        """Nobody."""
+        joints = _zeros(0, 22, 3)
+        return Bodies(
+            np.zeros(0, np.int64), _zeros(0, 0), _zeros(0, 22, 3, 3), _zeros(0, 3), joints, _zeros(0, 14, 3), _zeros(0)
+        )
+
+
+@dataclass(frozen=True)
 class Parts:
     """Body-part probabilities of the points that the network saw: ``index`` into the cloud, rows sum to 1."""
 
@@ -148,6 +193,7 @@ class Frame:
 
     ``people``: the crops of those who were seen; they are the first rows of ``tracks``, in the same order. None in a
     frame that comes from a message. ``T_odom_cloud``: the sensor's own motion, where it was estimated from its clouds.
+    ``bodies``: of people by their ids, where bodies are fitted; None elsewhere.
     """
 
     stamp_ns: int
@@ -158,6 +204,7 @@ class Frame:
     dropped: Mapping[str, int] = field(default_factory=dict)
     people: Optional["gckpl_ros.batch.PersonBatch"] = None
     T_odom_cloud: Float64[np.ndarray, "4 4"] | None = None
+    bodies: Bodies | None = None
 
     def tracked(self) -> tuple["gckpl_ros.batch.PersonBatch", Int64[np.ndarray, " b"]]:
         """Crops and ids of those whom the tracker knew and who were seen in this cloud; of a frame of the pipeline."""

@@ -113,7 +113,9 @@ class AnnyBody:
         self._samples: Tensor = put["shape_samples"]
         weights = put["weights"] / put["weights"].sum(1, keepdim=True)  # stored in 16 bits: sums are 1 but for 1e-3
         self._weights: Tensor = weights.T.contiguous()
-        self._rest_to_tpose: Tensor = put["rest_to_tpose"]
+        self.weights: Tensor = weights
+        """Of each vertex (v, 22)."""
+        self.rest_to_tpose: Tensor = put["rest_to_tpose"]
         template = [put[key] for key in ("v_template", "j_template", "head_points")]
         shape = [put[key] for key in ("v_shape", "j_shape", "head_points_shape")]
         # Kept as (3, points): the long axis last makes skinning a few wide passes over memory.
@@ -148,9 +150,9 @@ class AnnyBody:
         joints, head = rest[:, :, : len(JOINTS)], rest[:, :, len(JOINTS) :]
         joints = joints.transpose(1, 2)
         bones = joints - joints[:, _ABOVE]
-        offsets = (self._rest_to_tpose[_ABOVE] @ bones[..., None])[..., 0]
+        offsets = (self.rest_to_tpose[_ABOVE] @ bones[..., None])[..., 0]
         rotations, positions = forward_kinematics(pose, offsets, translation)
-        rotations = rotations @ self._rest_to_tpose  # from the rest pose, arms 45 degrees down, to the posed body
+        rotations = rotations @ self.rest_to_tpose  # from the rest pose, arms 45 degrees down, to the posed body
         shifts = positions - (rotations @ joints[..., None])[..., 0]
         on_head = rotations[:, JOINT["head"]] @ head + shifts[:, JOINT["head"], :, None]
         return Rig(keypoints(positions, on_head.transpose(1, 2)), positions, rotations, shifts)
@@ -162,6 +164,11 @@ class AnnyBody:
         motion = self._weights.T[vertices] @ torch.cat([rig.rotations, rig.shifts[..., None]], -1).flatten(2)
         rows = motion.view(*vertices.shape, 3, 4)
         return (rows[..., :3] @ rest[..., None])[..., 0] + rows[..., 3]
+
+    def linear(self) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 3 s"]]:
+        """At rest: vertices, SMPL's 22 joints, nose and head centre, of betas 0 (m), and their change by each beta."""
+        shape = self._shape.view(len(self._shape), 3, -1)
+        return self._template.view(3, -1).T.contiguous(), shape.permute(2, 1, 0).contiguous()
 
     def population(self) -> tuple[Float[Tensor, " s"], Float[Tensor, "s s"]]:
         """Mean of the sampled people's shapes, and a factor L of their covariance L L^T."""

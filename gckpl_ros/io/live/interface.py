@@ -51,6 +51,11 @@ OUTPUTS: Final[Mapping[str, Endpoint]] = {
         "visualization_msgs/msg/MarkerArray",
         "lines and spheres, one namespace for each person, removed when the person leaves",
     ),
+    "meshes": Endpoint(
+        "~/bodies",
+        "visualization_msgs/msg/MarkerArray",
+        "with `body.enabled`: the fitted bodies as meshes, one namespace for each person",
+    ),
     "joint_array": Endpoint(
         "~/joint_array",
         "std_msgs/msg/Float32MultiArray",

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from gckpl_ros.io.messages.skeletons import to_header
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.skeleton import INDEX, KEYPOINTS, REP155_BODY, REP155_LINKS
-from gckpl_ros.types import Frame
+from gckpl_ros.types import Bodies, Frame
 
 
 def _limbs(arm: str, leg: str) -> list[int]:
@@ -119,6 +119,61 @@ def body_frames(
     return frames, valid
 
 
+# With a body: links are turned as its joints are. Where SMPL's T-pose has the arms out, a link's axes are those
+# of somebody with hanging arms.
+
+_AXES: Final = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])  # body axes (x left, y up, z forward) seen from a link's
+_JOINT_OF_LINK: Final = {"waist": "pelvis", "torso": "spine3", "head": "head"} | {
+    f"{side[0]}_{joint}": f"{side}_{joint}"
+    for side in ("left", "right")
+    for joint in ("shoulder", "hip", "elbow", "knee", "wrist", "ankle")
+}
+
+
+def turned_links(
+    bodies: Bodies, keypoints: Float32[np.ndarray, "b 14 3"]
+) -> tuple[Float64[np.ndarray, "b 4 4"], LinkFrames]:
+    """T_cloud_body of people with a body, and their links: places of keypoints, rotations of the body's joints."""
+    rotations = _global(bodies.rotations.astype(np.float64))
+    R_cloud_link = {REP155_BODY: rotations[:, 0] @ _AXES.T}
+    for link, joint in _JOINT_OF_LINK.items():
+        hang = Rotation.from_euler("z", _DOWN.get(joint, 0.0), degrees=True).as_matrix()
+        R_cloud_link[link] = rotations[:, _JOINTS.index(joint)] @ hang.T @ _AXES.T
+    middle = {REP155_BODY: keypoints[:, _HIPS].mean(1), "waist": keypoints[:, _HIPS].mean(1)}
+    places = middle | {"torso": keypoints[:, _SHOULDERS].mean(1)}
+    places |= {link: keypoints[:, INDEX[name]] for name, link in REP155_LINKS.items()}
+    frames = np.tile(np.eye(4), (len(bodies), 1, 1))
+    frames[:, :3, :3], frames[:, :3, 3] = R_cloud_link[REP155_BODY], places[REP155_BODY]
+    translations, quaternions = [], []
+    for link, parent in PARENTS.items():
+        R_parent_cloud = R_cloud_link[parent].swapaxes(1, 2)
+        translations.append((R_parent_cloud @ (places[link] - places[parent])[..., None])[..., 0])
+        quaternions.append(Rotation.from_matrix(R_parent_cloud @ R_cloud_link[link]).as_quat())
+    valid = np.ones((len(bodies), len(PARENTS)), bool)
+    return frames, LinkFrames(np.stack(translations, 1), np.stack(quaternions, 1), valid)
+
+
+# SMPL's joints and what each hangs on, and how far (deg) an arm's joints turn about z from the T-pose to hanging arms.
+_JOINTS: Final = (
+    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
+    *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder"),
+    *("right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+)
+_ABOVE: Final = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+_DOWN: Final = {
+    f"{side}_{joint}": turn
+    for side, turn in (("left", -90.0), ("right", 90.0))
+    for joint in ("shoulder", "elbow", "wrist")
+}
+
+
+def _global(local: Float64[np.ndarray, "b 22 3 3"]) -> Float64[np.ndarray, "b 22 3 3"]:
+    found: np.ndarray = local.copy()
+    for joint, parent in enumerate(_ABOVE[1:], 1):
+        found[:, joint] = found[:, parent] @ local[:, joint]
+    return found
+
+
 def to_odometry(frame: Frame, T_odom_cloud: Float64[np.ndarray, "4 4"], types: MessageTypes) -> Any:
     """A geometry_msgs/TransformStamped that hangs odom on the cloud's frame, so that no frame gets a second parent."""
     T_cloud_odom = np.linalg.inv(T_odom_cloud)
@@ -128,29 +183,36 @@ def to_odometry(frame: Frame, T_odom_cloud: Float64[np.ndarray, "4 4"], types: M
 
 
 def to_transforms(frame: Frame, types: MessageTypes, links: bool = False) -> Any:
-    """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame; ``links``: and all its links."""
-    T_cloud_body, valid = body_frames(frame.tracks.skeletons.keypoints)
-    T_cloud_body, ids = T_cloud_body[valid], frame.tracks.ids[valid].tolist()
+    """A tf2_msgs/TFMessage with body_<id> of every person, child of the cloud's frame; ``links``: and all its links.
+
+    Of people with a fitted body they are turned as that is.
+    """
+    keypoints, ids = frame.tracks.skeletons.keypoints, frame.tracks.ids
+    T_cloud_body, valid = body_frames(keypoints)
+    poses = link_frames(keypoints[valid], T_cloud_body[valid])
+    T_cloud_body, keypoints, ids = T_cloud_body[valid], keypoints[valid], ids[valid]
+    bodies = frame.bodies
+    if bodies is not None and len(bodies):
+        _, rows, theirs = np.intersect1d(ids, bodies.ids, return_indices=True)
+        T_cloud_body[rows], exact = turned_links(bodies[theirs], keypoints[rows])
+        for told, better in zip(poses, exact, strict=True):
+            told[rows] = better
     header = to_header(frame.stamp_ns, frame.frame_id, types)
     quaternions = Rotation.from_matrix(T_cloud_body[:, :3, :3]).as_quat().tolist()
     transforms = [
         _to_stamped(header, f"{REP155_BODY}_{person}", translation, quaternion, types)
-        for person, translation, quaternion in zip(ids, T_cloud_body[:, :3, 3].tolist(), quaternions, strict=True)
+        for person, translation, quaternion in zip(
+            ids.tolist(), T_cloud_body[:, :3, 3].tolist(), quaternions, strict=True
+        )
     ]
-    if links and ids:
-        transforms += _to_links(ids, frame.tracks.skeletons.keypoints[valid], T_cloud_body, header, types)
+    if links and len(ids):
+        transforms += _to_links(ids.tolist(), poses, header, types)
     return types["tf2_msgs/msg/TFMessage"](transforms=transforms)
 
 
-def _to_links(
-    ids: list[int],
-    keypoints: Float32[np.ndarray, "b 14 3"],
-    T_cloud_body: Float64[np.ndarray, "b 4 4"],
-    header: Any,
-    types: MessageTypes,
-) -> list[Any]:
+def _to_links(ids: list[int], poses: LinkFrames, header: Any, types: MessageTypes) -> list[Any]:
     parent_header = types["std_msgs/msg/Header"]
-    rows = zip(ids, *(values.tolist() for values in link_frames(keypoints, T_cloud_body)), strict=True)
+    rows = zip(ids, *(values.tolist() for values in poses), strict=True)
     return [
         _to_stamped(
             parent_header(stamp=header.stamp, frame_id=f"{parent}_{person}"),

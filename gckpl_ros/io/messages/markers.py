@@ -10,7 +10,7 @@ import numpy as np
 from gckpl_ros.io.messages.skeletons import to_header, to_points, to_quaternion, to_vector
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.skeleton import CONNECTORS, INDEX, LIMBS, REP155_BODY
-from gckpl_ros.types import Frame, TrackState
+from gckpl_ros.types import Bodies, Frame, TrackState
 
 # visualization_msgs/Marker's constants.
 ADD: Final = 0
@@ -18,6 +18,7 @@ DELETE: Final = 2
 LINE_LIST: Final = 5
 SPHERE_LIST: Final = 7
 TEXT_VIEW_FACING: Final = 9
+TRIANGLE_LIST: Final = 11
 
 # Width of lines, diameter of spheres, height of letters: what each kind of marker takes from its scale (m).
 _SCALES: Final = {LINE_LIST: (0.03, 0.0, 0.0), SPHERE_LIST: (0.07, 0.07, 0.07), TEXT_VIEW_FACING: (0.0, 0.0, 0.2)}
@@ -117,6 +118,47 @@ class SkeletonMarkers:
             type=kind,
             color=self._colors(track_id, [1.0])[0],
             **(usual | self._unused | fields),
+        )
+
+
+class BodyMarkers:
+    """Each person's fitted body as a mesh in a namespace body_<id>; deleted when the person leaves."""
+
+    def __init__(self, types: MessageTypes) -> None:
+        self._types, self._unused = types, _unused(types)
+        self._shown: set[int] = set()
+
+    def __call__(self, frame: Frame) -> Any:
+        """The MarkerArray of one frame with bodies; without skins only what was shown is deleted."""
+        bodies, header = frame.bodies or Bodies.empty(), to_header(frame.stamp_ns, frame.frame_id, self._types)
+        ids = bodies.ids.tolist() if bodies.vertices is not None else []
+        markers = [self._marker(header, gone, DELETE, []) for gone in sorted(self._shown.difference(ids))]
+        if bodies.vertices is not None and bodies.faces is not None:
+            for identity, vertices in zip(ids, bodies.vertices, strict=True):
+                points = to_points(vertices, self._types)  # one message for each vertex, however many triangles have it
+                corners = [points[vertex] for vertex in bodies.faces.reshape(-1).tolist()]
+                markers.append(self._marker(header, identity, ADD, corners))
+        self._shown = set(ids)
+        return self._types["visualization_msgs/msg/MarkerArray"](markers=markers)
+
+    def _marker(self, header: Any, identity: int, action: int, points: list[Any]) -> Any:
+        types, (r, g, b) = self._types, color(identity)
+        origin = to_points(np.zeros((1, 3), np.float32), types)[0]
+        upright = to_quaternion(np.array([0, 0, 0, 1]), types)
+        fields = self._unused | {"lifetime": types["builtin_interfaces/msg/Duration"](sec=1, nanosec=0)}
+        return types["visualization_msgs/msg/Marker"](
+            header=header,
+            ns=f"{REP155_BODY}_{identity}",
+            id=0,
+            type=TRIANGLE_LIST,
+            action=action,
+            pose=types["geometry_msgs/msg/Pose"](position=origin, orientation=upright),
+            scale=to_vector(np.ones(3), types),
+            color=types["std_msgs/msg/ColorRGBA"](r=r, g=g, b=b, a=1.0),
+            points=points,
+            colors=[],
+            text="",
+            **fields,
         )
 
 

@@ -11,17 +11,17 @@ from gckpl_ros.config import OutputConfig
 from gckpl_ros.io.live.interface import OUTPUTS
 from gckpl_ros.io.messages.detections import to_detection_array
 from gckpl_ros.io.messages.frames import to_odometry, to_transforms
-from gckpl_ros.io.messages.markers import SkeletonMarkers
+from gckpl_ros.io.messages.markers import BodyMarkers, SkeletonMarkers
 from gckpl_ros.io.messages.pointcloud2 import from_points
 from gckpl_ros.io.messages.skeletons import to_header, to_skeleton_array
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.skeleton import NUM_KEYPOINTS
-from gckpl_ros.types import Cloud, Frame, Parts, Tracks, TrackState
+from gckpl_ros.types import Bodies, Cloud, Frame, Parts, Tracks, TrackState
 
 # Makes a PointCloud2 of points, a header, types and more fields, as pointcloud2.from_points does.
 ToCloud: TypeAlias = Callable[..., Any]
 # Whoever took these keeps people until told that they are gone.
-_REMEMBERED: Final = ("markers", "bodies", "people")
+_REMEMBERED: Final = ("markers", "meshes", "bodies", "people")
 
 
 class Outputs:
@@ -32,11 +32,12 @@ class Outputs:
         self._types = types
         self._config = config
         self._to_cloud = to_cloud
-        self._markers = SkeletonMarkers(types)
+        self._markers, self._meshes = SkeletonMarkers(types), BodyMarkers(types)
         self._nobody: Frame | None = None
         made: Mapping[str, Callable[[Cloud, Frame], Any]] = {
             "skeletons": lambda cloud, frame: to_skeleton_array(frame, types),
             "markers": lambda cloud, frame: self._markers(frame),
+            "meshes": lambda cloud, frame: self._meshes(frame) if frame.bodies is not None else None,
             "joint_array": lambda cloud, frame: to_joint_array(frame.tracks, types),
             "parts": self._parts,
             "tf": self._transforms,
@@ -58,7 +59,8 @@ class Outputs:
         configuration turns off; and so is whoever has a value that is not finite.
         """
         frame = _finite(frame)
-        self._nobody = Frame(frame.stamp_ns, frame.frame_id, Tracks.empty())
+        nothing = None if frame.bodies is None else Bodies.empty()
+        self._nobody = Frame(frame.stamp_ns, frame.frame_id, Tracks.empty(), bodies=nothing)
         for name, make in self._made.items():
             if name in wanted and (message := make(cloud, frame)) is not None:
                 yield name, message

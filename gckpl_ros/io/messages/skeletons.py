@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float32
+from scipy.spatial.transform import Rotation
 
 from gckpl_ros.geometry import quaternion_z
 from gckpl_ros.io.messages.typestore import MessageTypes
 from gckpl_ros.skeleton import KEYPOINTS
-from gckpl_ros.types import Boxes, Frame, Skeletons, Tracks
+from gckpl_ros.types import Bodies, Boxes, Frame, Skeletons, Tracks
 
 # Coordinates beyond this are no measurement, and their squares overflow; UTM's reach to 1e7 m.
 FAR_M: Final = 1e8
@@ -34,7 +35,7 @@ def to_skeleton_array(frame: Frame, types: MessageTypes) -> Any:
     return types["gckpl_ros/msg/SkeletonArray"](
         header=to_header(frame.stamp_ns, frame.frame_id, types),
         joint_names=list(KEYPOINTS),
-        skeletons=[_to_skeleton(frame.tracks, person, types) for person in range(len(frame.tracks))],
+        skeletons=[_to_skeleton(frame, person, types) for person in range(len(frame.tracks))],
     )
 
 
@@ -89,8 +90,8 @@ def yaw(quaternion: Any) -> float:
     return float(np.arctan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z))
 
 
-def _to_skeleton(tracks: Tracks, person: int, types: MessageTypes) -> Any:
-    skeletons = tracks.skeletons
+def _to_skeleton(frame: Frame, person: int, types: MessageTypes) -> Any:
+    tracks, skeletons = frame.tracks, frame.tracks.skeletons
     return types["gckpl_ros/msg/Skeleton"](
         id=int(tracks.ids[person]),
         state=int(tracks.states[person]),
@@ -100,7 +101,23 @@ def _to_skeleton(tracks: Tracks, person: int, types: MessageTypes) -> Any:
         positions=to_points(skeletons.keypoints[person], types),
         confidences=skeletons.confidence[person],
         visibilities=skeletons.visibility[person],
+        **_body_fields(frame.bodies, int(tracks.ids[person]), types),
     )
+
+
+def _body_fields(bodies: Bodies | None, identity: int, types: MessageTypes) -> dict[str, Any]:
+    """What a Skeleton says of the person's body; empty without one."""
+    row = np.flatnonzero(bodies.ids == identity) if bodies else np.zeros(0, np.int64)
+    if bodies is None or not len(row):
+        nowhere = types["geometry_msgs/msg/Point"](x=0.0, y=0.0, z=0.0)
+        return {"rotations": [], "pelvis": nowhere, "shape": np.zeros(0, np.float32), "stature": 0.0}
+    quaternions = Rotation.from_matrix(bodies.rotations[row[0]]).as_quat()
+    return {
+        "rotations": [to_quaternion(quaternion, types) for quaternion in quaternions],
+        "pelvis": to_points(bodies.places[row], types)[0],
+        "shape": bodies.betas[row[0]],
+        "stature": float(bodies.statures[row[0]]),
+    }
 
 
 def _boxes(people: Any) -> Boxes:

@@ -14,7 +14,7 @@ from gckpl_ros.io.messages.outputs import Outputs
 from gckpl_ros.io.messages.pointcloud2 import to_points
 from gckpl_ros.io.messages.skeletons import from_skeleton_array, stamp_ns
 from gckpl_ros.io.messages.typestore import typestore
-from gckpl_ros.types import Frame, Parts, TrackState
+from gckpl_ros.types import Bodies, Frame, Parts, TrackState
 
 TYPES = typestore().types
 # Who makes what, besides the message itself.
@@ -69,7 +69,7 @@ def shown(message, action):
 
 def test_everything_is_made_in_its_order_and_of_its_type():
     messages = encoded(outputs(), with_parts(frame(1, 2)))
-    assert list(messages) == [name for name in OUTPUTS if name not in ("bodies", "adaptation", "diagnostics")]
+    assert list(messages) == [name for name in OUTPUTS if name not in ("bodies", "meshes", "adaptation", "diagnostics")]
     assert {name: message.__msgtype__ for name, message in messages.items()} == {n: OUTPUTS[n].type for n in messages}
 
 
@@ -233,3 +233,24 @@ def test_estimated_motion_hangs_odom_on_the_cloud_when_it_is_asked_for():
     place = links["odom"].transform.translation
     np.testing.assert_allclose([place.x, place.y, place.z], [-1, 3, 0], atol=1e-12)  # odom's origin, in the cloud
     assert links["odom"].header.frame_id == CLOUD.frame_id
+
+
+def test_fitted_bodies_are_told_and_shown_until_their_people_leave():
+    turns = np.tile(np.eye(3, dtype=np.float32), (1, 22, 1, 1))
+    skin = np.arange(12, dtype=np.float32).reshape(1, 4, 3)
+    body = Bodies(
+        np.array([2]), np.ones((1, 16), np.float32), turns, np.ones((1, 3), np.float32),
+        np.zeros((1, 22, 3), np.float32), np.zeros((1, 14, 3), np.float32), np.array([1.7], np.float32),
+        skin, np.array([[0, 1, 2], [0, 2, 3]]),
+    )  # fmt: skip
+    made = outputs()
+    messages = encoded(made, replace(frame(1, 2), bodies=body))
+    without, embodied = messages["skeletons"].skeletons
+    assert len(without.rotations) == 0 and without.stature == 0
+    assert len(embodied.rotations) == 22 and embodied.rotations[0].w == 1
+    assert embodied.stature == pytest.approx(1.7) and len(embodied.shape) == 16
+    (mesh,) = messages["meshes"].markers
+    corners = [[point.x, point.y, point.z] for point in mesh.points]
+    assert mesh.ns == "body_2" and np.array_equal(corners, skin[0][[0, 1, 2, 0, 2, 3]])
+    (gone,) = encoded(made, replace(frame(1), bodies=Bodies.empty()))["meshes"].markers
+    assert (gone.ns, gone.action) == ("body_2", 2)

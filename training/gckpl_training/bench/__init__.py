@@ -21,6 +21,8 @@ Name = Literal[
     "track",
     "waymo",
     "data",
+    "priors",
+    "body",
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -39,6 +41,8 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "track": "tracking.track_rows",
     "waymo": "waymo.waymo_result",
     "data": "storage.storage_rows",
+    "priors": "priors.prior_result",
+    "body": "bodies.body_result",
 }
 
 

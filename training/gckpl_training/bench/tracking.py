@@ -41,7 +41,7 @@ def track_rows(recording: Path | None = None, weights: str = "", small: bool = F
     if recording:
         others = sorted(recording.glob("*.npz"))
         rows += [
-            _street_row(recording.name, [_other(path, given) for path in others], weights, given)
+            _street_row(recording.name, [other_street(path, given) for path in others], weights, given)
             for given in (True, False)
         ]
     return [*rows, *case_rows(cases)]
@@ -54,7 +54,7 @@ def _street(seed: int, sensor: str, seconds: float, given: bool) -> Iterator[tup
             yield sample, People.of(truth(scan), scan.points_per_person)
 
 
-def _other(path: Path, given: bool) -> Iterator[tuple[Sample, People]]:
+def other_street(path: Path, given: bool) -> Iterator[tuple[Sample, People]]:
     """A street of another simulator: points_2mm, frame_start, stamps_ns, T_world_sensor, keypoints, boxes, counts."""
     file = np.load(path)
     starts, rows = file["frame_start"], zip(file["boxes"], file["keypoints"], file["counts"], strict=True)

@@ -24,12 +24,14 @@ def main(
     small: Annotated[
         bool,
         tyro.conf.arg(
-            help="labelfree, adaptation, detect, accuracy, waymo, data: less of everything, to see that it runs"
+            help="labelfree, adaptation, detect, accuracy, waymo, data, priors, body: less, to see that it runs"
         ),
     ] = False,
     independent: Annotated[
         Path | None,
-        tyro.conf.arg(help="detect: folder of another simulator's streets; accuracy: of its streets test and full"),
+        tyro.conf.arg(
+            help="detect, body: folder of another simulator's streets; accuracy: of its streets test and full"
+        ),
     ] = None,
     real: Annotated[Path | None, tyro.conf.arg(help="detect: folder of labelled real frames")] = None,
     scenes: Annotated[Path | None, tyro.conf.arg(help="detect: shards of test scenes; None: made here")] = None,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
+from gckpl_ros.body.export import AMASS_PELVIS_M
 from gckpl_ros.body.kinematics import JOINT, JOINTS, NUM_JOINTS, PARENTS
 from gckpl_ros.errors import InputError
 from gckpl_ros.files import array_names, load_arrays
@@ -254,9 +255,6 @@ def _parse_hierarchy(head: str) -> tuple[list[str], list[int], list[list[float]]
 
 # AMASS: SMPL-family poses as axis-angle vectors, z-up, metres (Mahmood et al. 2019).
 
-# SMPL's pelvis above the model's origin (mean body): AMASS translates the origin, not the pelvis.
-PELVIS_M = (-0.0022, -0.2408, 0.0286)
-
 
 def read_amass(path: str | Path) -> Clip:
     """One AMASS .npz (poses, trans, mocap_framerate); the folder's name is the subject; raises InputError."""
@@ -269,7 +267,7 @@ def read_amass(path: str | Path) -> Clip:
     if not (np.isfinite(poses).all() and np.isfinite(trans).all() and fps > 0):
         raise InputError(f"{path}: poses, trans or {rate} hold values that are no numbers")
     vectors = torch.from_numpy(poses[:, : 3 * NUM_JOINTS].copy()).unflatten(1, (NUM_JOINTS, 3))
-    translation = torch.from_numpy(trans) + torch.tensor(PELVIS_M)
+    translation = torch.from_numpy(trans) + torch.tensor(AMASS_PELVIS_M)
     return Clip(roma.rotvec_to_rotmat(vectors), translation, fps, path.stem, path.parent.name)
 
 
