@@ -34,7 +34,9 @@ class Detector:
         """Boxes of the people in sight, in the cloud's frame; T tells where they were before. Yaw is an axis."""
         T_fixed_cloud = np.eye(4) if T_fixed_cloud is None else T_fixed_cloud
         origin = np.asarray(cloud.origin, np.float32)
-        xyz = within(cloud, self._config.max_range_m) - origin[:, None]
+        xyz = within(cloud, self._config.max_range_m)
+        if origin.any():
+            xyz -= origin[:, None]
         seen = pillars(xyz, height_above_ground(xyz, self._config.ground_cell_m), self._config.max_range_m)
         found, odds = self._network(seen)
         at = found[:, :3] + origin

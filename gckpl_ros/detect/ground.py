@@ -12,9 +12,12 @@ SUNK_M = 0.5  # what lies further than this below its surroundings is a reflecti
 
 def within(cloud: Cloud, range_m: float) -> Float32[np.ndarray, "3 n"]:
     """Columns x, y, z of the points in range: each contiguous, which halves the time of all that follows."""
-    x, y = cloud.points[:, 0] - np.float32(cloud.origin[0]), cloud.points[:, 1] - np.float32(cloud.origin[1])
+    xyz = np.empty((3, len(cloud.points)), np.float32)
+    for axis in range(3):  # much quicker than a transposed copy
+        xyz[axis] = cloud.points[:, axis]
+    x, y = xyz[:2] - np.array(cloud.origin[:2], np.float32)[:, None]
     near = np.flatnonzero(x * x + y * y <= range_m**2)
-    return np.ascontiguousarray(cloud.points[near].T)
+    return xyz if len(near) == xyz.shape[1] else xyz.take(near, axis=1)
 
 
 def height_above_ground(xyz: Float32[np.ndarray, "3 n"], cell_m: float) -> Float32[np.ndarray, " n"]:
@@ -51,11 +54,11 @@ def _nearest_filled(values: Float32[np.ndarray, "x y"], known: Bool[np.ndarray, 
 
 
 def _bilinear(grid: Float32[np.ndarray, "x y"], at: Float32[np.ndarray, "2 n"]) -> Float32[np.ndarray, " n"]:
-    x, y = at.astype(np.int32)
-    u, v = at - np.floor(at)
-    flat, width = grid.ravel(), grid.shape[1]
-    corner = x * width + y
-    near = flat[corner] * (1 - v) + flat[corner + 1] * v
-    far = flat[corner + width] * (1 - v) + flat[corner + width + 1] * v
-    values: np.ndarray = near * (1 - u) + far * u
+    whole = np.floor(at)
+    u, v = at - whole
+    x, y = whole.astype(np.int32)
+    up, along = np.diff(grid, axis=0), np.diff(grid, axis=1)
+    table = np.stack([grid[:-1, :-1], along[:-1], up[:, :-1], np.diff(along, axis=0)], -1)  # one look-up for each point
+    low, beside, above, across = table.reshape(-1, 4).take(x * np.int32(grid.shape[1] - 1) + y, axis=0).T
+    values: np.ndarray = low + v * beside + u * (above + v * across)
     return values

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from gckpl_ros.detect.pillars import FAR_M, FEATURES, Pillars, around
@@ -50,6 +50,19 @@ class Heat(NamedTuple):
     logit: Float[Tensor, " c"]
     vote: Float[Tensor, "c 2"]
     features: Float[Tensor, "c w"]
+
+
+class Crops(NamedTuple):
+    """What the second stage is shown of k proposals.
+
+    Points ahead and to the left (m, against the line of sight) and above the ground, the first ones again where there
+    are too few; how many there are; how far from the sensor (m); features of the cell.
+    """
+
+    points: Float[Tensor, "k m 3"]
+    counts: Float[Tensor, " k"]
+    distance: Float[Tensor, " k"]
+    features: Float[Tensor, "k w"]
 
 
 class Found(NamedTuple):
@@ -93,23 +106,29 @@ class PersonNetwork(nn.Module):
         heat = self.heat(value)
         return Heat(heat[:, 0], heat[:, 1:], value)
 
-    def judge(self, seen: Pillars, places: Float32[np.ndarray, "k 2"], features: Float[Tensor, "k w"]) -> Found:
-        """The second stage: proposals at places (x and y from the sensor, m) with the features of their cells."""
-        index, mask, counts = around(seen, places, self.config.radius_m, self.config.points)
+    def crops(self, seen: Pillars, places: Float32[np.ndarray, "k 2"], features: Float[Tensor, "k w"]) -> Crops:
+        """What the second stage is shown of places (x and y from the sensor, m) with the features of their cells."""
+        index, counts = around(seen, places, self.config.radius_m, self.config.points)
         distance = np.linalg.norm(places, axis=1)
         along = (places / np.maximum(distance, 0.1)[:, None])[:, None]
         local = seen.points[index]
         shift = local[..., :2] - places[:, None]
         forward = (shift * along).sum(-1)
-        side = shift[..., 1] * along[..., 0] - shift[..., 0] * along[..., 1]
-        points = np.stack([forward, side, local[..., 2], local[..., 2] - 1.0, np.hypot(forward, side)], -1)
-        there = torch.from_numpy(mask)[..., None]
-        value = self.look(torch.from_numpy(points.astype(np.float32)))
-        whole = _greatest(value, there)[:, None]
-        value = self.again(torch.cat([value, whole.expand_as(value)], -1))
-        pooled = _greatest(value, there)
-        scale = torch.from_numpy(np.stack([distance / FAR_M, np.log1p(counts) / 4], 1).astype(np.float32))
-        said = self.decide(torch.cat([pooled, whole[:, 0], features, scale], 1))
+        left = shift[..., 1] * along[..., 0] - shift[..., 0] * along[..., 1]
+        points = torch.from_numpy(np.stack([forward, left, local[..., 2]], -1))
+        return Crops(points, torch.from_numpy(counts.astype(np.float32)), torch.from_numpy(distance), features)
+
+    def judge(self, crops: Crops) -> Found:
+        """The second stage: each point for itself, again beside what all say; then the place as a whole."""
+        ahead, left, height = crops.points.unbind(-1)
+        value = self.look(torch.stack([ahead, left, height, height - 1, torch.hypot(ahead, left)], -1))
+        whole = value.amax(1)
+        _, beside, _, last = self.again  # what all say is the same for each point
+        alone, common = beside.weight.split(value.shape[-1], 1)
+        common = torch.nn.functional.linear(whole.relu(), common, beside.bias)
+        value = last((torch.nn.functional.linear(value.relu(), alone) + common[:, None]).relu())
+        scale = torch.stack([crops.distance / FAR_M, crops.counts.log1p() / 4], 1)
+        said = self.decide(torch.cat([value.amax(1), whole, crops.features, scale], 1))
         return Found(said[:, 0], said[:, 1:])
 
     @torch.inference_mode()
@@ -119,18 +138,12 @@ class PersonNetwork(nn.Module):
         rows, places = proposals(seen, heat, self.config)
         if not len(rows):
             return np.zeros((0, 7), np.float32), np.zeros(0, np.float32)
-        found = self.judge(seen, places, heat.features[torch.from_numpy(rows)])
+        found = self.judge(self.crops(seen, places, heat.features[torch.from_numpy(rows)]))
         logits = (found.logit * self.calibration[0] + self.calibration[1]).numpy()
         people = boxes(places, found.box.numpy())
         order = np.argsort(-logits, kind="stable")
         kept = order[apart(people[order, :2], self.config.apart_m)]
         return people[kept], logits[kept]
-
-
-def _greatest(value: Float[Tensor, "k n w"], there: Bool[Tensor, "k n 1"]) -> Float[Tensor, "k w"]:
-    """Over the points that are there; zero where there is none."""
-    greatest: Tensor = value.masked_fill(~there, -1e4).amax(1)
-    return greatest.masked_fill(~there.any(1), 0.0)
 
 
 class Sparse(nn.Module):
@@ -144,8 +157,11 @@ class Sparse(nn.Module):
     def forward(self, value: Float[Tensor, "c i"], beside: Int64[Tensor, "c 9"]) -> Float[Tensor, "c o"]:
         """``beside``: rows of the neighbours; the number of cells where there is none, which counts zero."""
         padded = torch.cat([value, value.new_zeros(1, value.shape[1])])
-        mixed: Tensor = self.norm(self.mix(nn.functional.embedding(beside, padded).flatten(1)))
-        return mixed
+        weight = self.mix.weight.unflatten(1, (9, -1)).transpose(0, 1).flatten(0, 1)
+        each = nn.functional.linear(padded, weight).view(9 * len(padded), -1)  # what every cell adds to which neighbour
+        mixed = nn.functional.embedding_bag(beside * 9 + torch.arange(9), each, mode="sum")
+        normed: Tensor = self.norm(mixed)
+        return normed
 
 
 def proposals(
@@ -164,10 +180,10 @@ def apart(places: Float32[np.ndarray, "n 2"], least_m: float) -> Int64[np.ndarra
     """The first place, and of the others, in their order, those that are far enough from all taken before."""
     near = np.square(places[:, None] - places).sum(-1) < least_m**2
     free, kept = np.ones(len(places), bool), []
-    for place in range(len(places)):
-        if free[place]:
-            kept.append(place)
-            free &= ~near[place]
+    while free.any():
+        kept.append(int(free.argmax()))
+        free &= ~near[kept[-1]]
+        free[kept[-1]] = False
     return np.array(kept, np.int64)
 
 
