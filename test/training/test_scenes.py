@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from gckpl_ros.geometry import in_box
-from gckpl_training.scene import solids, things
+from gckpl_training.scene import solids, streetside, things
 from gckpl_training.scene.plan import Ground
 from gckpl_training.simulate import scenes
 from gckpl_training.simulate.scenes import POSTURES, SceneScan, SceneSource
 
+STREETSIDE = {*streetside.FRONTS, *streetside.ALONE, *streetside.WIDE}
 KINDS = sorted(
-    {*things.UPRIGHT, *things.LOW, *things.LARGE, *things.INDOOR, *things.HELD_OUT}, key=lambda f: f.__name__
+    {*things.UPRIGHT, *things.LOW, *things.LARGE, *things.INDOOR, *things.HELD_OUT, *STREETSIDE},
+    key=lambda f: f.__name__,
 )
 WITH_PEOPLE = [things.pram, things.trolley, things.umbrella]
 

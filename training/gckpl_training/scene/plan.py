@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from gckpl_training.scene import streetside
 from gckpl_training.scene import things as t
 from gckpl_training.scene.solids import Draw, Solid, blocks, ground_mesh
 
@@ -128,6 +129,22 @@ def beside(plan: Plan, x: float, y: float, radius: float) -> None:
             break
 
 
+def before(plan: Plan, x: float, y: float, radius: float) -> None:
+    """Something wide between the middle and somebody, who looks over it or through it."""
+    rng = plan.rng
+    along = (streetside.open_car, t.car, t.hedge, t.fence)  # their long side lies along x
+    kinds = (*along, streetside.railing, streetside.planter, streetside.parked, t.bin_, t.bush)
+    maker = kinds[int(rng.integers(len(kinds)))]
+    solid = plan.make(maker)
+    distance, bearing = math.hypot(x, y), math.atan2(y, x)
+    thick = np.ptp(solid.vertices[:, 1 if maker in along else 0]) / 2
+    near = distance - radius - thick - rng.uniform(0.1, 1.5)
+    at = near * math.cos(bearing), near * math.sin(bearing)
+    if near > 2.5 and plan.free(*at, thick):
+        yaw = bearing + (math.pi / 2 if maker in along else 0.0) + rng.normal(0, 0.3)
+        plan.put(solid, *at, yaw, thick + 0.2)
+
+
 def outdoors(plan: Plan) -> float:
     """A street between house fronts, or an open place with some large things; how far it reaches, m."""
     rng = plan.rng
@@ -136,7 +153,8 @@ def outdoors(plan: Plan) -> float:
             if rng.random() < 0.85:
                 away, x = rng.uniform(5, 15), -26.0
                 while x < 26:
-                    solid = plan.make(t.front if rng.random() < 0.8 else t.hedge if rng.random() < 0.5 else t.fence)
+                    kinds = (t.front, *streetside.FRONTS) if rng.random() < 0.85 else (t.hedge, t.fence)
+                    solid = plan.make(kinds[int(rng.integers(len(kinds)))])
                     long = 2 * solid.radius
                     yaw = -side * math.pi / 2 if np.ptp(solid.vertices[:, 1]) > np.ptp(solid.vertices[:, 0]) else 0.0
                     for place in np.arange(x, x + long, 1.0):
@@ -147,10 +165,11 @@ def outdoors(plan: Plan) -> float:
             row = rng.uniform(2.6, 4.5)
             for x in np.arange(-24, 24, 5.6):
                 if rng.random() < 0.35 and plan.free(float(x), side * row, 2.3):
-                    solid = plan.make(t.car if rng.random() < 0.75 else t.van)
+                    solid = plan.make((t.car, streetside.open_car, streetside.open_car, t.van)[int(rng.integers(4))])
                     plan.put(solid, float(x), side * row, rng.choice([0.0, math.pi]), 2.3)
     for _ in range(int(rng.integers(0, 7))):
-        plan.scatter(t.LARGE[int(rng.integers(len(t.LARGE)))], 6.0, 28.0)
+        kinds = t.LARGE if rng.random() < 0.5 else streetside.WIDE
+        plan.scatter(kinds[int(rng.integers(len(kinds)))], 6.0, 28.0)
     return 26.0
 
 
@@ -184,7 +203,7 @@ def room(plan: Plan) -> float:
 def clutter(plan: Plan, inside: bool, reach: float) -> None:
     """What is taken for people, all around."""
     rng = plan.rng
-    kinds = t.INDOOR if inside else (*t.UPRIGHT, *t.LOW)
+    kinds = t.INDOOR if inside else (*t.UPRIGHT, *t.LOW, *streetside.ALONE)
     for _ in range(int(rng.integers(6, 22) if inside else rng.integers(15, 60))):
         plan.scatter(kinds[int(rng.integers(len(kinds)))], 1.2, reach - 0.3)
     if plan.held_out:

@@ -29,7 +29,7 @@ from gckpl_training.motion.files import read_mocap
 from gckpl_training.motion.library import MotionLibrary, sample_activity
 from gckpl_training.scene import Wardrobe, sample_outfit
 from gckpl_training.scene import things as t
-from gckpl_training.scene.plan import Ground, Plan, beside, carrier, clutter, outdoors, room, seat
+from gckpl_training.scene.plan import Ground, Plan, before, beside, carrier, clutter, outdoors, room, seat
 from gckpl_training.scene.solids import Draw, Solid, joined
 from gckpl_training.simulate.varied import VariedPoses, lay_down, varied_sensor
 
@@ -43,7 +43,7 @@ POSTURES: Final = (
     *("standing", "walking", "gesturing", "captured", "sitting", "crouching", "kneeling", "bending", "crawling"),
     "lying",
 )
-CHANCES: Final = np.array([0.16, 0.2, 0.08, 0.24, 0.11, 0.05, 0.03, 0.05, 0.03, 0.05])
+CHANCES: Final = np.array([0.15, 0.18, 0.08, 0.2, 0.11, 0.05, 0.03, 0.05, 0.06, 0.09])
 GESTURES: Final = ("telephoning", "carrying", "pushing", "waving", "pointing", "free")
 CART: Final = 12  # faces of the last of the wardrobe's things, which is pushed, not worn
 
@@ -155,6 +155,8 @@ class SceneSource:
                 plan.take(*at[row], 0.25 if kinds[row] < 4 else 0.6)
             if rng.random() < 0.35:
                 beside(plan, x, y, radius)
+            elif rng.random() < 0.2:
+                before(plan, x, y, radius)
         lift = [plan.ground.height(*place) for place in at]
         shift = torch.tensor([[*place, up] for place, up in zip(at, lift, strict=True)], dtype=torch.float32)
         return move(posed, shift), at
