@@ -8,8 +8,9 @@ import torch
 
 from gckpl_ros.config import DetectConfig
 from gckpl_ros.detect import Detector
-from gckpl_ros.detect.network import PersonConfig, PersonNetwork
+from gckpl_ros.detect.network import PersonConfig, PersonNetwork, load_person, save_person
 from gckpl_ros.errors import InputError
+from gckpl_training.learn.look import LookTraining, LookTrainingConfig, taught, varied
 from gckpl_training.learn.person import (
     PersonTraining,
     PersonTrainingConfig,
@@ -106,3 +107,39 @@ def test_a_run_resumes_where_it_stopped_and_writes_what_it_measured(folder: Path
 def test_without_scans_it_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gckpl_training\.simulate\.scenes"):
         PersonTraining(PersonTrainingConfig(out=tmp_path / "run", scans=tmp_path))
+
+
+def test_crops_are_taught_as_what_stands_there_and_stay_so_when_they_are_varied(folder: Path) -> None:
+    """Mirrored and shifted, the box that is asked for holds the same share of the points."""
+    network, rng = PersonNetwork(PersonConfig(least=0.01)).eval(), np.random.default_rng(0)
+    points, truth = max(scans(folder / "0000.npz"), key=lambda scan: int((scan[1].returns > 50).sum()))
+    crops = taught(network, lesson(points, truth), rng)
+    assert crops.person.sum() >= (truth.returns >= 50).sum() and not (crops.person & ~crops.boxed).any()
+    again = varied(crops, rng)
+
+    def inside(these: object) -> np.ndarray:
+        shift, low, high = these.box[:, :2], these.box[:, 2], these.box[:, 3]
+        reach = np.exp(these.box[:, 4:6]).max(1) / 2 + 0.15
+        near = np.linalg.norm(these.points[..., :2] - shift[:, None], axis=-1) < reach[:, None]
+        held = near & (these.points[..., 2] > low[:, None] - 0.15) & (these.points[..., 2] < high[:, None] + 0.15)
+        return held[these.person].mean(1)
+
+    assert inside(crops).mean() > 0.6
+    np.testing.assert_allclose(inside(again).mean(), inside(crops).mean(), atol=0.1)
+
+
+def test_the_second_stage_goes_on_alone_and_resumes(folder: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_person(start, PersonNetwork(SMALL), {})
+    config = LookTrainingConfig(
+        out=tmp_path / "look", start=start, scans=(folder,), validation=folder, steps=2, batch_size=8, draw_steps=2
+    )
+    LookTraining(config).run()
+    longer = LookTraining(LookTrainingConfig(**{**vars(config), "steps": 3}))
+    figures = longer.run()
+    assert longer.step == 3 and 0 <= figures["ap"] <= 1
+    before, after = load_person(start).state_dict(), load_person(tmp_path / "look/final.safetensors").state_dict()
+    changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"look", "again", "decide", "calibration"}
+    with pytest.raises(InputError, match=r"gckpl_training\.simulate\.scenes"):
+        LookTraining(LookTrainingConfig(start=start, scans=(tmp_path / "none",)))

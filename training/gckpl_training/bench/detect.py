@@ -28,7 +28,9 @@ SINGLE_LOOK: Final = {"confirm_s": 0.1}
 DETECTORS: Final[Mapping[str, Mapping[str, Any]]] = {"learned": {}, "shape": {"method": "shape"}}
 """Parameters of the section ``detect`` for each row; the first is the one that figures stand for."""
 REACH_M, MANY, FEW, SAME_M = 25.0, 20, 8, 0.5
-SCENES, STREETS, STREET_S = 40, (11, 12, 13), 3.0
+SCENES, STREET_S = 40, 3.0
+STREETS: Final = ((11, "spinner32"), (12, "spinner32"), (13, "spinner32"), (14, "os1_64"), (15, "os1_64"))
+"""Seeds, and sensors that training never had; the second shows more people with few returns."""
 RANGES_M: Final = (0, 5, 10, 15, 20, 25)
 RETURNS: Final = (8, 20, 50, 100, 300, 100_000)
 
@@ -145,10 +147,10 @@ def _of_scene(scan: SceneScan) -> LabelledFrame:
     return LabelledFrame(Cloud(scan.points, 0, "lidar"), scan.boxes.astype(np.float64), scan.returns, postures)
 
 
-def streets(seeds: Sequence[int]) -> Iterator[Run]:
+def streets(seeds: Sequence[tuple[int, str]]) -> Iterator[Run]:
     """The simulated street with other people, driven along."""
-    for seed in seeds:
-        street = Street(seed, "spinner32", STREET_S)
+    for seed, sensor in seeds:
+        street = Street(seed, sensor, STREET_S)
         yield [_of_scan(street, index) for index in range(len(street))]
 
 

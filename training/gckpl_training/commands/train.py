@@ -7,6 +7,7 @@ import tyro
 from gckpl_ros.errors import InputError
 from gckpl_training.learn.far import FarConfig, FarTraining
 from gckpl_training.learn.finetune import Finetune, FinetuneConfig
+from gckpl_training.learn.look import LookTraining, LookTrainingConfig
 from gckpl_training.learn.person import PersonTraining, PersonTrainingConfig
 from gckpl_training.learn.prior import PriorConfig, PriorTraining
 from gckpl_training.learn.run import Run
@@ -21,6 +22,10 @@ Settings = (
     | Annotated[TemporalTrainingConfig, tyro.conf.subcommand("temporal", description="the teacher of stage2")]
     | Annotated[
         PersonTrainingConfig, tyro.conf.subcommand("person", description="the person detector, on simulated scans")
+    ]
+    | Annotated[
+        LookTrainingConfig,
+        tyro.conf.subcommand("look", description="the person detector's second stage, on its mistakes"),
     ]
     | Annotated[PriorConfig, tyro.conf.subcommand("prior", description="a pose prior, on motions alone")]
     | Annotated[FinetuneConfig, tyro.conf.subcommand("finetune", description="on a few labelled people")]
@@ -53,6 +58,8 @@ def _made(config: Settings) -> Run:
             return TemporalTraining(config)
         case PersonTrainingConfig():
             return PersonTraining(config)
+        case LookTrainingConfig():
+            return LookTraining(config)
         case PriorConfig():
             return PriorTraining(config)
         case FinetuneConfig():

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
 from gckpl_ros.detect.ground import height_above_ground
-from gckpl_ros.detect.network import Found, Heat, PersonConfig, PersonNetwork, proposals, said_of, save_person
+from gckpl_ros.detect.network import BOX, Found, Heat, PersonConfig, PersonNetwork, proposals, said_of, save_person
 from gckpl_ros.detect.pillars import Pillars, pillars
 from gckpl_ros.errors import InputError
 from gckpl_ros.learn.learner import average
@@ -125,11 +125,11 @@ def losses(network: PersonNetwork, batch: list[Lesson], rng: np.random.Generator
         votes.append(vote_loss)
         rows, places = (hottest[:PROPOSALS] for hottest in proposals(seen, heat, network.config))
         shown = truth.boxes[clear, :2] + rng.normal(0, SHOWN_M, (int(clear.sum()), 2)).astype(np.float32)
-        rows = np.append(rows, _nearest(shown, seen.centers))
+        rows = np.append(rows, nearest(shown, seen.centers))
         places = np.concatenate([places, shown])
         if len(rows):
-            found = network.judge(seen, places, heat.features[torch.from_numpy(rows)])
-            judged.append(_person_loss(found, places, truth, clear))
+            found = network.judge(network.crops(seen, places, heat.features[torch.from_numpy(rows)]))
+            judged.append(person_losses(found, asked(places, truth)))
     person, box = (torch.cat(each) for each in zip(*judged, strict=True))
     return {
         "heat": torch.stack(heats).sum() / max(1, sum(int((truth.returns >= SEEN).sum()) for _, truth in batch)),
@@ -139,7 +139,8 @@ def losses(network: PersonNetwork, batch: list[Lesson], rng: np.random.Generator
     }
 
 
-def _nearest(places: Float32[np.ndarray, "k 2"], others: Float32[np.ndarray, "m 2"]) -> Int64[np.ndarray, " k"]:
+def nearest(places: Float32[np.ndarray, "k 2"], others: Float32[np.ndarray, "m 2"]) -> Int64[np.ndarray, " k"]:
+    """Row of the nearest other of each place."""
     nearest: np.ndarray = np.square(places[:, None] - others).sum(-1).argmin(1)
     return nearest
 
@@ -170,21 +171,34 @@ def _heat_loss(heat: Heat, seen: Pillars, truth: Truth, clear: Bool[np.ndarray, 
     return loss, (error * weight).sum() / weight.sum()
 
 
-def _person_loss(
-    found: Found, places: Float32[np.ndarray, "k 2"], truth: Truth, clear: Bool[np.ndarray, " p"]
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of each proposal that is clearly a person or none; the boxes' errors of those near people."""
+class Asked(NamedTuple):
+    """What the second stage should say of k places: who is a person, of which it is known, and of whom which box."""
+
+    person: Bool[np.ndarray, " k"]
+    known: Bool[np.ndarray, " k"]
+    boxed: Bool[np.ndarray, " k"]
+    box: Float32[np.ndarray, "k 8"]
+
+
+def asked(places: Float32[np.ndarray, "k 2"], truth: Truth) -> Asked:
+    """Clearly a person, clearly none, or neither; boxes of the nearest person."""
     if not len(truth.boxes):
-        return softplus(found.logit), found.box[:0].sum(1)
+        nobody = np.zeros(len(places), bool)
+        return Asked(nobody, ~nobody, nobody, np.zeros((len(places), BOX), np.float32))
     away = np.linalg.norm(places[:, None] - truth.boxes[:, :2], axis=-1)
     owner, distance = away.argmin(1), away.min(1)
-    hit, known = distance < HIT_M, clear[owner]
-    used = torch.from_numpy(np.where(known, hit | (distance > MISS_M), distance > VOTES_M))
-    person = binary_cross_entropy_with_logits(found.logit, torch.from_numpy(hit).float(), reduction="none")[used]
-    boxed = np.flatnonzero((distance < MISS_M) & known)
-    wanted = torch.from_numpy(said_of(places[boxed], truth.boxes[owner[boxed]]))
-    box = smooth_l1_loss(found.box[torch.from_numpy(boxed)], wanted, beta=0.1, reduction="none").mean(1)
-    return person, box
+    hit, clear = distance < HIT_M, truth.returns[owner] >= SEEN
+    known = np.where(clear, hit | (distance > MISS_M), distance > VOTES_M)
+    return Asked(hit & clear, known, (distance < MISS_M) & clear, said_of(places, truth.boxes[owner]))
+
+
+def person_losses(found: Found, wanted: Asked) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each proposal that is clearly a person or none; the boxes' errors of those near people."""
+    known, boxed = (torch.from_numpy(np.flatnonzero(rows)) for rows in (wanted.known, wanted.boxed))
+    person = torch.from_numpy(wanted.person.astype(np.float32))
+    entropy = binary_cross_entropy_with_logits(found.logit[known], person[known], reduction="none")
+    error = smooth_l1_loss(found.box[boxed], torch.from_numpy(wanted.box)[boxed], beta=0.1, reduction="none")
+    return entropy, error.mean(1)
 
 
 class PersonTraining(Run):
@@ -257,16 +271,23 @@ class PersonTraining(Run):
 
     def finish(self) -> dict[str, float]:
         """Calibrate the averaged network's score on held-out scans, write it, measure it."""
-        _, logits, labels = measured(self.averaged, self.config.validation)
-
-        def entropy(values: np.ndarray) -> float:
-            return float(np.logaddexp(0, -(2 * labels - 1) * (logits * values[0] + values[1])).mean())
-
-        if len(logits):
-            fit = minimize(entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
-            self.averaged.calibration.copy_(torch.from_numpy(fit).float())
+        figures = calibrate(self.averaged, self.config.validation)
         super().finish()
-        return measured(self.averaged, self.config.validation)[0]
+        return figures
+
+
+def calibrate(network: PersonNetwork, folder: Path, most: int = 256) -> dict[str, float]:
+    """Scale and shift the logits so that they are log odds on held-out scans; returns the figures there."""
+    network.calibration.copy_(torch.tensor([1.0, 0.0]))
+    figures, logits, labels = measured(network, folder, most=most)
+
+    def entropy(values: np.ndarray) -> float:
+        return float(np.logaddexp(0, -(2 * labels - 1) * (logits * values[0] + values[1])).mean())
+
+    if len(logits):
+        fit = minimize(entropy, np.array([1.0, 0.0]), method="Nelder-Mead").x
+        network.calibration.copy_(torch.from_numpy(fit).float())
+    return figures
 
 
 def measured(
