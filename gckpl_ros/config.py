@@ -141,7 +141,7 @@ class DetectConfig(_Section):
         json_schema_extra=FIXED,
     )
     score: float = Field(
-        0.25,
+        0.4,
         gt=0,
         lt=1,
         description="Probability from which on somebody is reported; who is less sure is once looks add up to it.",

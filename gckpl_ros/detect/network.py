@@ -123,10 +123,12 @@ class PersonNetwork(nn.Module):
         ahead, left, height = crops.points.unbind(-1)
         value = self.look(torch.stack([ahead, left, height, height - 1, torch.hypot(ahead, left)], -1))
         whole = value.amax(1)
-        _, beside, _, last = self.again  # what all say is the same for each point
-        alone, common = beside.weight.split(value.shape[-1], 1)
-        common = torch.nn.functional.linear(whole.relu(), common, beside.bias)
-        value = last((torch.nn.functional.linear(value.relu(), alone) + common[:, None]).relu())
+        mix, last = self.again[1], self.again[3]
+        assert isinstance(mix, nn.Linear)
+        own = value.shape[-1]
+        alone, common = mix.weight[:, :own], mix.weight[:, own:]  # what all say is the same for each point
+        said_by_all = nn.functional.linear(whole.relu(), common, mix.bias)[:, None]
+        value = last((nn.functional.linear(value.relu(), alone) + said_by_all).relu())
         scale = torch.stack([crops.distance / FAR_M, crops.counts.log1p() / 4], 1)
         said = self.decide(torch.cat([value.amax(1), whole, crops.features, scale], 1))
         return Found(said[:, 0], said[:, 1:])
@@ -157,11 +159,8 @@ class Sparse(nn.Module):
     def forward(self, value: Float[Tensor, "c i"], beside: Int64[Tensor, "c 9"]) -> Float[Tensor, "c o"]:
         """``beside``: rows of the neighbours; the number of cells where there is none, which counts zero."""
         padded = torch.cat([value, value.new_zeros(1, value.shape[1])])
-        weight = self.mix.weight.unflatten(1, (9, -1)).transpose(0, 1).flatten(0, 1)
-        each = nn.functional.linear(padded, weight).view(9 * len(padded), -1)  # what every cell adds to which neighbour
-        mixed = nn.functional.embedding_bag(beside * 9 + torch.arange(9), each, mode="sum")
-        normed: Tensor = self.norm(mixed)
-        return normed
+        mixed: Tensor = self.norm(self.mix(nn.functional.embedding(beside, padded).flatten(1)))
+        return mixed
 
 
 def proposals(

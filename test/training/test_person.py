@@ -140,6 +140,6 @@ def test_the_second_stage_goes_on_alone_and_resumes(folder: Path, tmp_path: Path
     assert longer.step == 3 and 0 <= figures["ap"] <= 1
     before, after = load_person(start).state_dict(), load_person(tmp_path / "look/final.safetensors").state_dict()
     changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
-    assert changed == {"look", "again", "decide", "calibration"}
+    assert {"look", "again", "decide"} <= changed <= {"look", "again", "decide", "calibration"}
     with pytest.raises(InputError, match=r"gckpl_training\.simulate\.scenes"):
         LookTraining(LookTrainingConfig(start=start, scans=(tmp_path / "none",)))

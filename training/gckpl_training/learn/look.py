@@ -96,8 +96,9 @@ class Taught:
 
     def shown(self) -> Crops:
         """As the network takes them."""
-        tensors = (torch.from_numpy(values.astype(np.float32)) for values in (self.points, self.counts, self.distance))
-        return Crops(*tensors, torch.from_numpy(self.features.astype(np.float32)))
+        held = self.points, self.counts, self.distance, self.features
+        points, counts, distance, features = (torch.from_numpy(values.astype(np.float32)) for values in held)
+        return Crops(points, counts, distance, features)
 
     @staticmethod
     def joined(parts: "list[Taught]") -> "Taught":
@@ -129,7 +130,7 @@ def taught(network: PersonNetwork, shown: Lesson, rng: np.random.Generator) -> T
 
 
 def varied(batch: Taught, rng: np.random.Generator) -> Taught:
-    """Seen from a place a little beside, on ground a little higher or lower, mirrored, thinned, noisy, some without their cell."""
+    """From a place a little beside, on ground a little higher or lower, mirrored, thinned, noisy, without its cell."""
     count, most = batch.points.shape[:2]
     points, box = batch.points.astype(np.float32), batch.box.copy()
     shift = rng.normal(0, SHIFT_M, (count, 2)).astype(np.float32) * (rng.random((count, 1)) < 0.5)
@@ -139,9 +140,9 @@ def varied(batch: Taught, rng: np.random.Generator) -> Taught:
     points += rng.normal(0, NOISE_M, points.shape).astype(np.float32) * rng.random((count, 1, 1), np.float32)
     box[:, :2] -= shift
     box[:, 2:4] += lift
-    flip = rng.random(count) < 0.5
-    points[flip, :, 1] *= -1
-    box[np.ix_(flip, (1, 7))] *= -1
+    side = np.where(rng.random((count, 1)) < 0.5, np.float32(-1), np.float32(1))
+    points[..., 1] *= side
+    box[:, [1, 7]] *= side
     there = np.minimum(batch.counts, most)
     kept = np.where(rng.random(count) < THINNED, there * rng.uniform(0.3, 1, count), there).astype(np.int64).clip(1)
     order = np.where(np.arange(most) < there[:, None], rng.random((count, most)), 2.0).argsort(1)

@@ -137,7 +137,7 @@ def before(plan: Plan, x: float, y: float, radius: float) -> None:
     maker = kinds[int(rng.integers(len(kinds)))]
     solid = plan.make(maker)
     distance, bearing = math.hypot(x, y), math.atan2(y, x)
-    thick = np.ptp(solid.vertices[:, 1 if maker in along else 0]) / 2
+    thick = float(np.ptp(solid.vertices[:, 1 if maker in along else 0])) / 2
     near = distance - radius - thick - rng.uniform(0.1, 1.5)
     at = near * math.cos(bearing), near * math.sin(bearing)
     if near > 2.5 and plan.free(*at, thick):

@@ -101,7 +101,7 @@ def planter(rng: Draw) -> Solid:
             lump = lathe((0, 0.7), (0.5, 1.0), (1.1, 0.9), (1.6, 0.5), (1.9, 0.1), points=8).scaled(
                 size.astype(np.float32)
             )
-            parts.append(lumpy(lump, rng.uniform(0.05, 0.2), rng).placed(0, y, high))
+            parts.append(lumpy(lump, rng.uniform(0.05, 0.2), rng).placed(0.0, y, high))
     return joined(*parts)
 
 
@@ -159,7 +159,7 @@ def open_car(rng: Draw) -> Solid:
     parts = [blocks(*rows), rods(*bars, points=4), rods(*tyres, points=10)]
     if rng.random() < 0.4:
         parts.append(
-            pane(rng, 0, (-0.8, waist), (0.8, roof), rng.uniform(0.05, 0.3)).placed(0, half * 0.9, 0, math.pi / 2)
+            pane(rng, 0.0, (-0.8, waist), (0.8, roof), rng.uniform(0.05, 0.3)).placed(0.0, half * 0.9, 0.0, math.pi / 2)
         )
     return joined(*parts)
 
@@ -209,7 +209,7 @@ def terrace(rng: Draw) -> Solid:
     parts = []
     for number in range(int(rng.integers(1, 4))):
         y = 2.1 * number
-        parts.append(t.table(rng).placed(0, y))
+        parts.append(t.table(rng).placed(0.0, y))
         for angle in rng.uniform(0, 2 * math.pi, int(rng.integers(1, 5))):
             away = rng.uniform(0.6, 0.95)
             parts.append(t.chair(rng).placed(away * math.cos(angle), y + away * math.sin(angle), 0.0, angle + math.pi))
