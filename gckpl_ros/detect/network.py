@@ -171,15 +171,15 @@ def proposals(
     rows = np.flatnonzero(logits > np.log(config.least / (1 - config.least)))
     rows = rows[np.argsort(-logits[rows], kind="stable")[: 4 * config.proposals]]
     places = seen.centers[rows] + heat.vote.detach()[torch.from_numpy(rows)].numpy()
-    kept = apart(places, config.apart_m)[: config.proposals]
+    kept = apart(places, config.apart_m, config.proposals)
     return rows[kept], places[kept]
 
 
-def apart(places: Float32[np.ndarray, "n 2"], least_m: float) -> Int64[np.ndarray, " k"]:
-    """The first place, and of the others, in their order, those that are far enough from all taken before."""
+def apart(places: Float32[np.ndarray, "n 2"], least_m: float, most: int = 10_000) -> Int64[np.ndarray, " k"]:
+    """The first place, and of the others, in their order, those far enough from all taken before; at most so many."""
     near = np.square(places[:, None] - places).sum(-1) < least_m**2
     free, kept = np.ones(len(places), bool), []
-    while free.any():
+    while free.any() and len(kept) < most:
         kept.append(int(free.argmax()))
         free &= ~near[kept[-1]]
         free[kept[-1]] = False

@@ -46,7 +46,7 @@ def test_boxes_and_what_is_said_of_them_are_inverse():
 def test_places_that_are_kept_lie_apart_and_the_first_wins():
     places = np.array([[0, 0], [0.1, 0], [0.35, 0], [0.5, 0], [3, 3]], np.float32)
     assert apart(places, 0.3).tolist() == [0, 2, 4]
-    assert apart(places[:0], 0.3).tolist() == []
+    assert apart(places, 0.3, 2).tolist() == [0, 2] and apart(places[:0], 0.3).tolist() == []
 
 
 def test_a_sparse_convolution_is_the_dense_one_where_cells_are_occupied():
