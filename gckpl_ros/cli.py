@@ -20,6 +20,7 @@ COMMANDS = {
         "gckpl_ros.commands.adaptation",
         "what a node or `gckpl live` learns: status, pause, save, ...",
     ),
+    "fit": ("gckpl_ros.commands.fit", "bodies of a recording's people as AMASS .npz, BVH and glTF"),
     "evaluate": ("gckpl_ros.commands.evaluate", "measure a replayed recording against its truth"),
     "data": (
         "gckpl_training.commands.data",

@@ -92,9 +92,13 @@ class BodyTracker:
         stances, precision = self._fit(known, evidence, start)
         found = self.body.rig(self.newton.betas(stances.shape), stances.rotations(), stances.place)
         self._remember(known, stances, precision, found.positions, frame.stamp_ns)
-        return _with_bodies(
-            frame, self._bodies(ids, T, origin, stances, found.keypoints, found.positions), self._config
-        )
+        bodies = self._bodies(ids, T, origin, stances, found.keypoints, found.positions)
+        return _with_bodies(frame, self._skinned(bodies) if meshes else bodies, self._config)
+
+    def _skinned(self, bodies: Bodies) -> Bodies:
+        """With their meshes."""
+        shape, pose, place = (torch.from_numpy(v) for v in (bodies.betas, bodies.rotations, bodies.places))
+        return replace(bodies, vertices=self.body(shape, pose, place).vertices.numpy(), faces=self.body.faces.numpy())
 
     def _gone_on(
         self, ids: np.ndarray, stamp_ns: int, keypoints: Float64[np.ndarray, "b 14 3"], origin: np.ndarray

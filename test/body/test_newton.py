@@ -148,7 +148,12 @@ def test_tracks_have_one_shape_and_lie_nearer_to_the_truth() -> None:
 def test_who_is_new_or_seen_far_from_the_body_begins_anew() -> None:
     scans, _, _ = walk(4)
     tracker = BodyTracker(BodyConfig(enabled=True, budget_ms=1e4))
-    tracker(*scans[0])
+    meshes = tracker(*scans[0], meshes=True).bodies
+    assert meshes is not None and meshes.vertices is not None and meshes.faces is not None
+    of_people = scans[0][1].people
+    assert of_people is not None
+    nearest = torch.cdist(of_people.points, torch.from_numpy(meshes.vertices)).amin(2)
+    assert nearest.median() < 0.05 and meshes.faces.max() < meshes.vertices.shape[1]
     sample, frame = scans[1]
     turned = frame.tracks.skeletons.keypoints[:, :, [1, 0, 2]] * np.array([1, -1, 1], np.float32)
     skeletons = replace(frame.tracks.skeletons, keypoints=turned)
