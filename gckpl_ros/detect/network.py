@@ -178,7 +178,8 @@ def proposals(
 def apart(places: Float32[np.ndarray, "n 2"], least_m: float, most: int = 10_000) -> Int64[np.ndarray, " k"]:
     """The first place, and of the others, in their order, those far enough from all taken before; at most so many."""
     near = np.square(places[:, None] - places).sum(-1) < least_m**2
-    free, kept = np.ones(len(places), bool), []
+    free = np.ones(len(places), bool)
+    kept: list[int] = []
     while free.any() and len(kept) < most:
         kept.append(int(free.argmax()))
         free &= ~near[kept[-1]]
