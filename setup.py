@@ -17,6 +17,8 @@ VISION = ["rerun-sdk>=0.24"]
 TRAIN = ["tensorboard>=2.16"]
 LIVE = ["cyclonedds>=11,<12"]
 DATA = ["pyarrow>=17"]
+ONNX = ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.18"]
+OPENVINO = ["onnx>=1.16", "onnxscript>=0.3", "openvino>=2024.4"]
 ODOMETRY = ["kiss-icp>=1.2,<2"]
 DEVELOP = [
     "motmetrics>=1.4",
@@ -73,6 +75,8 @@ setup(
         "data": DATA,
         "live": LIVE,
         "odometry": ODOMETRY,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
         "report": REPORT,
         "train": TRAIN,
         "viz": VISION,

@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "train": ("gckpl_training.commands.train", "train networks: stage1, far, stage2, temporal, person, finetune"),
     "benchmark": ("gckpl_training.commands.benchmark", "measure speed and accuracy, write docs/benchmarks/*.json"),
+    "export": ("gckpl_ros.commands.export", "write the keypoint network as ONNX, for other runtimes"),
     "config": ("gckpl_ros.commands.config", "print the complete configuration with descriptions"),
 }
 

@@ -119,6 +119,11 @@ class EstimateConfig(_Section):
     device: str = Field(
         "auto", description="auto, cpu, cuda or cuda:<n>; auto takes CUDA where there is one.", json_schema_extra=FIXED
     )
+    backend: Literal["torch", "onnxruntime", "openvino"] = Field(
+        "torch",
+        description="What runs the network; onnxruntime and openvino: on the CPU, without learning on the robot.",
+        json_schema_extra=FIXED,
+    )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads of the network; 0: as many as torch likes.", json_schema_extra=FIXED
     )

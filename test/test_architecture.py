@@ -49,7 +49,7 @@ ALLOWED = {
     "view": VOCABULARY,
     "io": VOCABULARY | {"pipeline", "runner", "view", "adapt"},
     "evaluate": VOCABULARY | {"people"},
-    "commands": VOCABULARY | {"people", "body", "pipeline", "adapt", "io", "evaluate", "view", "runner"},
+    "commands": VOCABULARY | {"people", "body", "estimate", "pipeline", "adapt", "io", "evaluate", "view", "runner"},
     "weights": set(),
     "cli": {"errors"},
     "__main__": {"cli"},

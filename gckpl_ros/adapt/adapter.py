@@ -278,5 +278,7 @@ def load_adapter(config: Config, network: KeypointNetwork) -> Adapter | NoAdapte
     """
     if not config.adapt.enabled:
         return NoAdapter()
+    if config.estimate.backend != "torch":
+        raise InputError("adapt.enabled learns in torch: set estimate.backend to torch")
     device = next(network.parameters()).device
     return Adapter(config, network, device, default_teacher(config, network), Anchors.load())

@@ -14,6 +14,7 @@ from gckpl_ros.config import EstimateConfig
 from gckpl_ros.errors import InputError
 from gckpl_ros.estimate.checkpoint import load_network
 from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.onnx import Runtime
 from gckpl_ros.skeleton import BACKGROUND, NUM_PARTS
 from gckpl_ros.types import Skeletons
 
@@ -33,9 +34,10 @@ class Estimate:
 class Estimator:
     """Runs a network on crops."""
 
-    def __init__(self, network: KeypointNetwork, device: torch.device) -> None:
+    def __init__(self, network: KeypointNetwork, device: torch.device, runtime: Runtime | None = None) -> None:
+        """``runtime`` executes the network in torch's place."""
         self.network = network.to(device).eval()
-        self.device = device
+        self.device, self._runtime = device, runtime
 
     @staticmethod
     def load(config: EstimateConfig) -> "Estimator":
@@ -47,9 +49,14 @@ class Estimator:
         if config.threads:
             torch.set_num_threads(config.threads)
         if device.type == "cpu":
-            _multiply_fast()
+            multiply_fast()
             _keep_memory()
-        return Estimator(load_network(config.weights, str(device)), device)
+        network = load_network(config.weights, str(device))
+        if config.backend == "torch":
+            return Estimator(network, device)
+        if device.type != "cpu":
+            raise InputError(f"estimate.backend {config.backend} runs on the CPU: set estimate.device to cpu")
+        return Estimator(network, device, Runtime(network, config.backend, config.threads))
 
     @torch.inference_mode()
     def __call__(self, crops: PersonBatch) -> Estimate:
@@ -57,7 +64,7 @@ class Estimator:
         if len(crops) == 0:
             return Estimate(Skeletons.empty(), np.zeros((0, crops.points.shape[1], NUM_PARTS), np.float32))
         people = crops.to(self.device)
-        prediction = self.network.predict(people)
+        prediction = (self._runtime or self.network).predict(people)
         parts = prediction.part_logits.softmax(-1).masked_fill(~people.mask[..., None], 0.0)
         skeletons = Skeletons(
             keypoints=prediction.keypoints.float().cpu().numpy() + crops.required("origins").numpy()[:, None],
@@ -79,7 +86,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _multiply_fast() -> None:
+def multiply_fast() -> None:
     """By oneDNN instead of MKL, which on AMD takes twice as long; unless that rounds factors to bfloat16 here (AMX).
 
     Rounded, the mean error stays, but one keypoint in a hundred moves by more than 4 cm.

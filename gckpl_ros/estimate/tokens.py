@@ -223,7 +223,7 @@ class TokenNetwork(KeypointNetwork):
         context = _context(views, centre[:, 0], mask)
         features = self.embed(seen, mask) + self.point_brief(context)[:, None]
         tokens = self.tokens + self.brief(context)[:, None]
-        places = self.places.expand(len(points), -1, -1)
+        places = self.places.expand(points.shape[0], -1, -1)
         steps = []
         for depth, block in enumerate(self.token_blocks):
             tokens, places = block(tokens, places, features, seen, mask)
@@ -282,6 +282,6 @@ def _neighbour_offsets(points: Float[Tensor, "b n 3"], mask: Bool[Tensor, "b n"]
         # less the point's own square, which changes no order
         distance = torch.baddbmm(square, points, points.transpose(1, 2), alpha=-2)
         nearest = distance.topk(min(k, n), largest=False, sorted=False).indices
-        nearest = (nearest + torch.arange(0, b * n, n, device=points.device)[:, None, None]).flatten()
+        nearest = (nearest + n * torch.arange(b, device=points.device)[:, None, None]).flatten()
     there = mask.flatten()[nearest].view(b, n, -1, 1)
     return (points.flatten(0, 1)[nearest].view(b, n, -1, 3) - points[:, :, None]).clamp(-0.5, 0.5) * there
