@@ -23,6 +23,8 @@ Name = Literal[
     "data",
     "priors",
     "body",
+    "frontier",
+    "backends",
 ]
 
 # The function of each in this package; it takes the options of `gckpl benchmark` that it names, and returns rows, or
@@ -43,6 +45,8 @@ BENCHMARKS: Final[dict[Name, str]] = {
     "data": "storage.storage_rows",
     "priors": "priors.prior_result",
     "body": "bodies.body_result",
+    "frontier": "frontier.frontier_rows",
+    "backends": "speed.backend_rows",
 }
 
 
@@ -58,12 +62,14 @@ def measure(
     scenes: Path | None = None,
     pictures: Path | None = None,
     people: Path | None = None,
+    budget_s: float = 240.0,
 ) -> dict[str, Any]:
     """Rows of a benchmark, and what goes beside them; raises InputError without motions where it needs them."""
     options = {
         "recording": recording, "mocap": mocap, "weights": weights, "external": external, "small": small,
         "independent": independent, "real": real, "scenes": scenes, "pictures": pictures,
         "people": people,
+        "budget_s": budget_s,
     }  # fmt: skip
     module, _, function = BENCHMARKS[name].partition(".")
     benchmark = getattr(import_module(f"{__name__}.{module}"), function)

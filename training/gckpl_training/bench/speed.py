@@ -4,16 +4,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
-from typing import Any, Final
+from time import perf_counter, process_time
+from typing import Any, Final, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 
+from gckpl_ros.batch import PersonBatch
 from gckpl_ros.body.angles import turn
 from gckpl_ros.body.body import ground, load_body, move
-from gckpl_ros.config import Config
+from gckpl_ros.config import Config, EstimateConfig
+from gckpl_ros.errors import InputError
+from gckpl_ros.estimate.checkpoint import SHIPPED, load_network
+from gckpl_ros.estimate.estimator import multiply_fast
+from gckpl_ros.estimate.network import KeypointNetwork
+from gckpl_ros.estimate.onnx import Runtime
+from gckpl_ros.estimate.tokens import SIZES, TokenNetwork
 from gckpl_ros.io.recording.replay import replay
 from gckpl_ros.pipeline import Pipeline
 from gckpl_ros.types import Boxes, Cloud, Sample
@@ -92,6 +99,54 @@ def ground_returns(model: Sensor) -> Float32[np.ndarray, "n 3"]:
     x, y = distance * np.cos(azimuth), distance * np.sin(azimuth)
     points = np.stack([x, y, np.full_like(x, -model.mount_height_m)], -1)
     return points[np.broadcast_to(distance < model.max_range_m, x.shape)].astype(np.float32)
+
+
+PEOPLE_AT_ONCE, POINTS_EACH = 10, 192
+
+
+def backend_rows(repeats: int = 40) -> list[dict[str, Any]]:
+    """Each size under each runtime that is installed, 10 people of 192 points: medians on one core, best on two.
+
+    On one core it is that core's own time, whatever else the machine does; a size that does not ship is untrained.
+    """
+    cloud = torch.randn(PEOPLE_AT_ONCE, POINTS_EACH, 3) * torch.tensor([0.25, 0.25, 0.5])
+    views = torch.tensor([[8.0, 1.0, 0.0]]).repeat(PEOPLE_AT_ONCE, 1)
+    people = PersonBatch(cloud, torch.ones(cloud.shape[:2], dtype=torch.bool), views)
+    rows = []
+    multiply_fast()
+    for name, config in SIZES.items():
+        network = load_network(name) if name in SHIPPED else TokenNetwork(config).eval()
+        for backend in get_args(EstimateConfig.model_fields["backend"].annotation):
+            times = {}
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                try:
+                    runtime = network if backend == "torch" else Runtime(network, backend, threads)
+                except InputError:
+                    break
+                times[threads] = _times_s(runtime, people, repeats)
+            if times:
+                own = 1e3 * median(cpu for cpu, _ in times[1])
+                wall = 1e3 * min(wall for _, wall in times[2])
+                row = {
+                    "network": name,
+                    "runtime": backend,
+                    "one_core_ms": round(own, 1),
+                    "two_cores_ms": round(wall, 1),
+                }
+                rows.append(row)
+    return rows
+
+
+@torch.inference_mode()
+def _times_s(network: KeypointNetwork | Runtime, people: PersonBatch, repeats: int) -> list[tuple[float, float]]:
+    """CPU time and time of each call."""
+    times = []
+    for _ in range(repeats):
+        cpu, start = process_time(), perf_counter()
+        network.predict(people)
+        times.append((process_time() - cpu, perf_counter() - start))
+    return times
 
 
 def replay_rows(recording: Path | None = None, weights: str = "") -> list[dict[str, Any]]:

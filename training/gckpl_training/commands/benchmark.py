@@ -24,7 +24,7 @@ def main(
     small: Annotated[
         bool,
         tyro.conf.arg(
-            help="labelfree, adaptation, detect, accuracy, waymo, data, priors, body: less, to see that it runs"
+            help="labelfree, adaptation, detect, accuracy, frontier, waymo, data, priors, body: less of it all"
         ),
     ] = False,
     independent: Annotated[
@@ -41,11 +41,13 @@ def main(
     people: Annotated[
         Path | None, tyro.conf.arg(help="waymo: folder with train and val, as `gckpl data convert` makes them")
     ] = None,
+    budget_s: Annotated[float, tyro.conf.arg(help="frontier: seconds of a core for each; 0: costs alone")] = 240.0,
 ) -> None:
     """Measure speed (ms, medians), accuracy (cm) or both; write OUT/NAME.json, live --external writes node.json."""
     from rich.console import Console
 
-    measured = measure(name, recording, mocap, weights, external, small, independent, real, scenes, pictures, people)
+    options = (recording, mocap, weights, external, small, independent, real, scenes, pictures, people, budget_s)
+    measured = measure(name, *options)
     title = "node" if external else name
     file = write(out / f"{title}.json", {"name": title, **circumstances(), **measured})
     for row in measured["rows"]:

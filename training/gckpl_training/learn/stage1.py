@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gckpl_ros.batch import PersonBatch
 from gckpl_ros.estimate.checkpoint import save_network
-from gckpl_ros.estimate.network import Prediction
+from gckpl_ros.estimate.network import KeypointNetwork, Prediction
 from gckpl_ros.estimate.registry import NetworkConfig, Size, build, of_size
 from gckpl_ros.estimate.tokens import TokenConfig
 from gckpl_ros.learn.learner import average
@@ -73,7 +73,7 @@ class Stage1(Run):
 
     def __init__(self, config: Stage1Config) -> None:
         super().__init__(config)
-        self.network = build(of_size(config.size, config.network)).to(self.device)
+        self.network = self.make().to(self.device)
         self.averaged = deepcopy(self.network).eval().requires_grad_(False)
         if config.compile:
             self.network.compile(dynamic=True)
@@ -87,6 +87,10 @@ class Stage1(Run):
         self.numbers["best"] = float("inf")
         self.parts |= {"network": self.network, "averaged": self.averaged, "optimizer": self.optimizer}
         self.parts |= {"scaler": self.scaler, "batches": self.batches}
+
+    def make(self) -> KeypointNetwork:
+        """An untrained network as the settings say."""
+        return build(of_size(self.config.size, self.config.network))
 
     def begin(self) -> None:
         """Draw the crops to validate on."""
