@@ -58,8 +58,8 @@ class RerunView:
             self._file.drop()
 
     def wanted(self) -> Collection[str]:
-        """Nothing but people."""
-        return ()
+        """People's skins, where bodies are fitted."""
+        return ("meshes",)
 
     def write(self, sample: Sample, frame: Frame) -> None:
         """One instant, as a sink of the runner."""
@@ -116,6 +116,13 @@ class RerunView:
             show_labels=False,
         )
         self._log(f"{name}/keypoints", dots)
+        bodies = frame.bodies
+        if bodies is not None and bodies.vertices is not None and bodies.faces is not None:
+            for vertices in bodies.vertices[bodies.ids == identity]:
+                skin = rr.Mesh3D(
+                    vertex_positions=vertices, triangle_indices=bodies.faces, albedo_factor=as_array(colour)
+                )
+                self._log(f"{name}/body", skin)
 
     def _trail(self, frame: Frame, row: int, identity: int, T_fixed_cloud: Float64[np.ndarray, "4 4"]) -> None:
         boxes = frame.tracks.boxes

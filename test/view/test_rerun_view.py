@@ -1,10 +1,13 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gckpl_ros.errors import InputError
+from gckpl_ros.types import Bodies
 from gckpl_ros.view.rerun_view import RerunView
 from gckpl_ros.view.scene import Scene
 
@@ -17,18 +20,28 @@ def printed(path: Path) -> str:
     return result.stdout
 
 
+def body(identity: int) -> Bodies:
+    """One triangle for a person."""
+    one = {"ids": np.array([identity]), "statures": np.ones(1, np.float32)}
+    shapes = {"betas": (16,), "rotations": (22, 3, 3), "places": (3,), "joints": (22, 3), "keypoints": (14, 3)}
+    one |= {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
+    return Bodies(**one, vertices=np.eye(3, dtype=np.float32)[None], faces=np.array([[0, 1, 2]]))
+
+
 def test_recording_holds_points_boxes_skeletons_and_trails(street: list[Scene], tmp_path: Path) -> None:
     pytest.importorskip("rerun")
     path = tmp_path / "new" / "street.rrd"
     with RerunView(path) as view:
         for scene in street:
-            view.log(scene.cloud, scene.frame, scene.frame.tracks.boxes, scene.T_fixed_cloud, scene.truth)
+            frame = replace(scene.frame, bodies=body(int(scene.frame.tracks.ids[0])))
+            view.log(scene.cloud, frame, frame.tracks.boxes, scene.T_fixed_cloud, scene.truth)
         assert not path.exists()
     assert [file.name for file in path.parent.iterdir()] == ["street.rrd"]
     listing = printed(path)
     for entity in (
         "sensor/points",
         "sensor/people/1/limbs",
+        "sensor/people/1/body",
         "sensor/people/2/keypoints",
         "sensor/people/1/box",
         "trails/2",
