@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gckpl_ros.config import (
     AdaptConfig,
+    BodyConfig,
     Config,
     CropConfig,
     DetectConfig,
@@ -25,6 +26,7 @@ SECTIONS = {
     "estimate": EstimateConfig,
     "detect": DetectConfig,
     "track": TrackConfig,
+    "body": BodyConfig,
     "output": OutputConfig,
     "adapt": AdaptConfig,
 }
