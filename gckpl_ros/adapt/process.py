@@ -105,7 +105,7 @@ class AdapterProcess(Handover):
         anchors: Anchors,
         gives_way: bool = True,
     ) -> None:
-        """``network`` is left alone. ``gives_way``: the process computes only when nobody else wants the core."""
+        """``network`` is left alone. ``gives_way``: the process learns behind those that estimate."""
         super().__init__(config.adapt.tracklet_s)
         self._network, self._device = deepcopy(network).cpu(), device
         self._config, self._learns_from, self._gives_way = config, (teacher, anchors), gives_way
@@ -227,10 +227,12 @@ class AdapterProcess(Handover):
             self._commands += 1
             waiting: Future[_Answer] = Future()
             self._answer = self._commands, waiting
-            if not self._send(_Command(self._commands, name, arguments)):
-                raise InputError("no process learns now: it starts with the node's work, and anew after it ended")
+            until_s = monotonic() + wait_s
+            while not self._send(_Command(self._commands, name, arguments)):
+                if self._thread is None or self._ending.wait(0.05) or monotonic() > until_s:
+                    raise InputError("no process learns now: it starts with the node's work, and anew after it ended")
             try:
-                answer = waiting.result(wait_s)
+                answer = waiting.result(max(until_s - monotonic(), 0.0))
             except TimeoutError as error:
                 raise InputError(f"the process that learns gave no answer within {wait_s:g} s") from error
         if answer.refusal is not None:
@@ -312,6 +314,8 @@ def start_adapter(config: Config, network: KeypointNetwork) -> AdapterProcess | 
 # The side of the process.
 
 _IDLE_S: Final = 0.5
+_NICENESS: Final = 10
+"""Of learning, not of the start: a tenth of a core where all are busy, so that commands are still answered."""
 
 
 class _Served(Adapter):
@@ -398,13 +402,13 @@ def serve(socket: int, place: str, gives_way: bool) -> None:
     """Learn for the process at the other end of a socket (a file descriptor), until that is gone; then tidy up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other side, which then closes
     torch.set_num_threads(1)
-    if gives_way:
-        _give_way()
     connection = Connection(socket)
     with suppress(EOFError, OSError):
         learnable = pickle.loads((Path(place) / "start").read_bytes())
         adapter = _Served(connection, Path(place), *learnable)
         adapter.go_on(*connection.recv())
+        if gives_way:
+            os.nice(_NICENESS)
         adapter.serve()
     rmtree(place, ignore_errors=True)
 
@@ -412,11 +416,3 @@ def serve(socket: int, place: str, gives_way: bool) -> None:
 def rest_after(spent_s: float, budget_ms_per_s: float) -> float:
     """How long to rest after work, so that the share of both that is work is the budget (over 0)."""
     return spent_s * max(1000 / budget_ms_per_s - 1, 0)
-
-
-def _give_way() -> None:
-    """Compute only when nobody else wants the core."""
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)

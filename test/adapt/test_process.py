@@ -116,12 +116,11 @@ def test_who_hangs_is_ended_and_who_is_refused_is_told(running, monkeypatch):
         assert "said nothing for 1 s" in adapter.status.reason and not alive(hanging)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="another way of giving way")
-def test_it_computes_only_when_nobody_else_does(running):
+def test_it_learns_behind_those_that_estimate(running):
+    own = os.getpriority(os.PRIO_PROCESS, 0)
     with running(gives_way=True) as adapter:
-        until(lambda: os.sched_getscheduler(pid(adapter)) == os.SCHED_IDLE)
-        assert os.sched_getscheduler(0) != os.SCHED_IDLE
-        adapter._child.end()
+        until(lambda: os.getpriority(os.PRIO_PROCESS, pid(adapter)) == min(own + 10, 19))
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_it_ends_with_the_one_it_learns_for():

@@ -82,7 +82,7 @@ def detect_result(
     few = 4 if small else SCENES
     simulated = scene_frames(mocap, few) if scenes is None else stored_frames(scenes, few)
     sets = [
-        Measured("simulated", "scenes", [[frame] for frame in simulated]),
+        Measured("scenes", "hard, one look", [[frame] for frame in simulated]),
         Measured("simulated", "streets from the third frame on", list(streets(STREETS[: 1 if small else None])), 2),
     ]
     if independent is not None:
