@@ -105,22 +105,18 @@ def test_it_learns_is_killed_goes_on_and_ends(running, parade, network, tmp_path
         adapter.save()
 
 
-def test_who_hangs_is_ended_and_who_is_refused_is_told(running, monkeypatch):
-    with running() as adapter:
+def test_it_gives_way_is_refused_and_where_it_hangs_it_is_ended(running, monkeypatch):
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with running(gives_way=True) as adapter:
         hanging = pid(adapter)
+        until(lambda: os.getpriority(os.PRIO_PROCESS, hanging) == min(own + 10, 19))
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
         with pytest.raises(InputError, match=r"set adapt\.folder"):
             adapter.save()
         monkeypatch.setattr(process, "HUNG_S", 1.0)
         os.kill(hanging, signal.SIGSTOP)
         until(lambda: adapter.status.restarts > 0)
         assert "said nothing for 1 s" in adapter.status.reason and not alive(hanging)
-
-
-def test_it_learns_behind_those_that_estimate(running):
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    with running(gives_way=True) as adapter:
-        until(lambda: os.getpriority(os.PRIO_PROCESS, pid(adapter)) == min(own + 10, 19))
-        assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_it_ends_with_the_one_it_learns_for():

