@@ -203,7 +203,7 @@ def mend_frames(live):
     "sections", [{"input": {"wait_s": 0.005}}, {"track": {"frame": "odom"}, "input": {"wait_s": 0.0}}]
 )
 def test_no_message_can_end_it_and_every_cloud_is_accounted_for(weights, sections):
-    @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, suppress_health_check=list(HealthCheck))
     @given(st.lists(rubbish.messages, min_size=1, max_size=4))
     def fuzz(messages):
         mend_frames(live)  # or one message could keep all others from having a result
@@ -219,8 +219,8 @@ def test_no_message_can_end_it_and_every_cloud_is_accounted_for(weights, section
 
     with robot(weights, **sections) as live:
         fuzz()
-        assert live.status.report().clouds > 200
-        assert live.status.report().frames > 0, "some are good enough for a result"
+        assert live.status.report().clouds > 400
+        assert live.status.report().frames > 8, "some are good enough for a result"
         now = 10 + max(stamp_ns(message.header.stamp) for message in live.shelf.kept["skeletons"]) // SCAN_NS
         live.shelf.kept.clear()
         live.input.clear()
